@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := requirements/all.txt requirements/uv.txt
+export UV_LINK_MODE ?= hardlink
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: help setup demo test check format lint types requirements clean
+
+help:            ## what there is to run
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
+
+setup: $(VENV)/.ready ## create .venv with pinned, hash-checked dependencies
+
+$(VENV)/.ready: $(REQUIREMENTS) pyproject.toml packages/sightloop-ultralytics/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Sightloop needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/all.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+	  -e . -e packages/sightloop-ultralytics
+	@touch $@
+
+demo: setup      ## turn the whole loop once on generated images (about 8 minutes)
+	$(BIN)/sightloop demo
+
+test: setup      ## run every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: setup     ## format, lint, types, tests, architecture
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: setup    ## rewrite the sources in the project's format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+requirements:    ## compile the pinned, hashed requirement files anew
+	scripts/compile-requirements
+
+clean:           ## remove what set-up and tests made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis sightloop-demo

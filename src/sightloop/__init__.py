@@ -1,0 +1,1 @@
+"""Sightloop keeps vision models right after they ship."""
