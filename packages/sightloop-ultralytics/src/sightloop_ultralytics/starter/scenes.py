@@ -89,7 +89,9 @@ def _draw_tracks(rng: np.random.Generator, mask: Mask) -> None:
     size = mask.shape[0]
     width = int(rng.integers(3, 36))
     pitch = width + int(rng.integers(4, 40))
-    angle = float(rng.choice([0.0, 90.0, 45.0, 135.0])) if rng.random() < 0.8 else rng.random() * 180
+    angle = (
+        float(rng.choice([0.0, 90.0, 45.0, 135.0])) if rng.random() < 0.8 else rng.random() * 180
+    )
     start = int(rng.integers(0, pitch))
     layer = np.zeros((size * 2, size * 2), np.uint8)
     for x in range(start, size * 2, pitch):
@@ -138,7 +140,13 @@ def _draw_pads(rng: np.random.Generator, mask: Mask) -> None:
         elif shape < 0.8:
             cv2.ellipse(mask, at, (radius, radius // 2 + 2), 0, 0, 360, 255, -1)
         else:
-            cv2.rectangle(mask, (at[0] - radius, at[1] - radius // 2), (at[0] + radius, at[1] + radius // 2), 255, -1)
+            cv2.rectangle(
+                mask,
+                (at[0] - radius, at[1] - radius // 2),
+                (at[0] + radius, at[1] + radius // 2),
+                255,
+                -1,
+            )
         if drill:
             cv2.circle(mask, at, drill, 0, -1)
 
@@ -339,7 +347,9 @@ def _shape_inside(
     return changed
 
 
-def _blob(rng: np.random.Generator, center: NDArray[np.floating], radius: float) -> NDArray[np.int32]:
+def _blob(
+    rng: np.random.Generator, center: NDArray[np.floating], radius: float
+) -> NDArray[np.int32]:
     n = int(rng.integers(6, 14))
     angles = np.linspace(0, 2 * np.pi, n, endpoint=False)
     radii = radius * rng.uniform(0.6, 1.2, n)
@@ -403,61 +413,96 @@ def _add_painted_mark(rng: np.random.Generator, picture: Picture, taken: Mask) -
     if np.abs(tone - np.array(under)).mean() < 30:
         tone = np.array([255.0 - value for value in under], np.float32)
     strength = rng.uniform(0.45, 1.0)
-    alpha = cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.4, 1.2)).astype(np.float32)[..., None] / 255
+    alpha = (
+        cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.4, 1.2)).astype(np.float32)[..., None] / 255
+    )
     mixed = picture * (1 - alpha * strength) + tone * alpha * strength
     picture[:] = np.clip(mixed, 0, 255).astype(np.uint8)
     return mark
 
 
-def _paint_scratch(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_scratch(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     direction = rng.uniform(0, 2 * np.pi)
     along = np.array([np.cos(direction), np.sin(direction)])
     steps = np.linspace(-radius * 1.6, radius * 1.6, 7)
     points = center + steps[:, None] * along + rng.normal(0, radius * 0.08, (7, 2))
-    cv2.polylines(layer, [points.astype(np.int32)], False, 255, int(rng.integers(1, 3)), cv2.LINE_AA)
+    cv2.polylines(
+        layer, [points.astype(np.int32)], False, 255, int(rng.integers(1, 3)), cv2.LINE_AA
+    )
 
 
-def _paint_stain(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_stain(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     cv2.fillPoly(layer, [_blob(rng, center, radius)], 255)
     soft = cv2.GaussianBlur(layer, (0, 0), max(1.0, radius * 0.2))
     layer[:] = np.where(soft > 20, soft, 0)
 
 
-def _paint_disc(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_disc(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     cv2.circle(layer, (int(center[0]), int(center[1])), max(2, int(radius)), 255, -1, cv2.LINE_AA)
 
 
-def _paint_ring(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_ring(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     at = (int(center[0]), int(center[1]))
     cv2.circle(layer, at, max(4, int(radius)), 255, max(1, int(radius * 0.3)), cv2.LINE_AA)
 
 
-def _polygon(layer: Mask, center: NDArray[np.floating], radii: NDArray[np.floating], turn: float) -> None:
+def _polygon(
+    layer: Mask, center: NDArray[np.floating], radii: NDArray[np.floating], turn: float
+) -> None:
     angles = turn + np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
     points = center + np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
     cv2.fillPoly(layer, [points.astype(np.int32)], 255, cv2.LINE_AA)
 
 
-def _paint_bar(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
-    box = (tuple(map(float, center)), (radius * 2, radius * rng.uniform(0.4, 1.6)), rng.uniform(0, 180))
+def _paint_bar(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
+    box = (
+        tuple(map(float, center)),
+        (radius * 2, radius * rng.uniform(0.4, 1.6)),
+        rng.uniform(0, 180),
+    )
     cv2.fillPoly(layer, [cv2.boxPoints(box).astype(np.int32)], 255, cv2.LINE_AA)
 
 
-def _paint_triangle(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_triangle(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     _polygon(layer, center, radius * rng.uniform(0.8, 1.4, 3), rng.uniform(0, 2 * np.pi))
 
 
-def _paint_star(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_star(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     n = int(rng.integers(4, 8))
     radii = np.where(np.arange(n * 2) % 2 == 0, radius * 1.2, radius * rng.uniform(0.35, 0.6))
     _polygon(layer, center, radii, rng.uniform(0, 2 * np.pi))
 
 
-def _paint_glyph(rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float) -> None:
+def _paint_glyph(
+    rng: np.random.Generator, layer: Mask, center: NDArray[np.floating], radius: float
+) -> None:
     text = chr(int(rng.integers(ord("A"), ord("Z") + 1)))
     scale = radius / 11
     at = (int(center[0] - radius * 0.9), int(center[1] + radius * 0.9))
-    cv2.putText(layer, text, at, int(rng.integers(0, 8)), scale, 255, max(1, int(radius * 0.18)), cv2.LINE_AA)
+    cv2.putText(
+        layer,
+        text,
+        at,
+        int(rng.integers(0, 8)),
+        scale,
+        255,
+        max(1, int(radius * 0.18)),
+        cv2.LINE_AA,
+    )
 
 
 _PAINTERS = {
@@ -485,7 +530,9 @@ def _photograph(rng: np.random.Generator, picture: Picture) -> Picture:
         shot += rng.normal(0, rng.uniform(1, 14), shot.shape).astype(np.float32)
     shot8 = np.clip(shot, 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
-        ok, coded = cv2.imencode(".jpg", shot8, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
+        ok, coded = cv2.imencode(
+            ".jpg", shot8, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))]
+        )
         assert ok, "OpenCV always encodes an 8-bit picture as JPEG"
         shot8 = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return shot8

@@ -1,0 +1,8 @@
+"""What crosses a process, with its version: bundle, job, check-in, assignment, profile, telemetry.
+
+Frozen values with a `format` field each, specified in `docs/formats/`. A reader ignores fields it
+does not know and refuses a format it does not know. Importing this room loads msgspec and the
+standard library, nothing else: it is what a device, an engine and a server have in common.
+"""
+
+__all__ = ["assignment", "bundle", "check_in", "decode", "job", "profile", "telemetry"]

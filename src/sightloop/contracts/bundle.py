@@ -1,0 +1,119 @@
+"""A model version as it travels: files, how to run them, and what to expect of them.
+
+Specification: docs/formats/bundle.md.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from sightloop.kernel.digests import Digest, digest_of
+
+FORMAT: Literal["sightloop.bundle/1"] = "sightloop.bundle/1"
+
+Task = Literal["detect"]
+HeadLayout = Literal["raw", "end_to_end"]
+"""`raw`: (1, 4 + n_classes, n_anchors), needs suppression; `end_to_end`: (1, k, 6), is final."""
+
+
+class Detection(msgspec.Struct, frozen=True, array_like=True):
+    """One object found: class, score in [0, 1], corners in pixels of the whole upright image."""
+
+    class_index: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """A file of the bundle, by the blob that holds its bytes."""
+
+    name: str
+    digest: Digest
+    size_bytes: int
+
+
+class ModelInput(msgspec.Struct, frozen=True):
+    """What the file takes: one RGB image, letterboxed, scaled to [0, 1], float32, (1, 3, h, w)."""
+
+    width_px: int
+    height_px: int
+    pad_value: int = 114
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """At which score an object is reported, and at which overlap two raw boxes are the same."""
+
+    score: float
+    iou: float = 0.7
+    max_detections: int = 300
+
+
+class ReferenceMeasure(msgspec.Struct, frozen=True):
+    """How one measure was distributed over images the model had not seen.
+
+    `edges` are the inner edges of the bins, ascending, taken from quantiles over all strata
+    together; bin i holds edges[i-1] < x <= edges[i]. `counts` has one vector per stratum
+    (`field=value`, and `""` for all images together), each `len(edges) + 1` long.
+    """
+
+    name: str
+    edges: list[float]
+    counts: dict[str, list[int]]
+
+
+class ReferenceLoss(msgspec.Struct, frozen=True):
+    """Mean and spread of the per-image loss over `n_images` unseen images of one stratum."""
+
+    n_images: int
+    mean: float
+    deviation: float
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What to compare the model's life in production with."""
+
+    measures: list[ReferenceMeasure]
+    losses: dict[str, ReferenceLoss]
+
+
+class GoldenImage(msgspec.Struct, frozen=True):
+    """An image of the bundle and what the released file must find in it."""
+
+    file: str
+    detections: list[Detection]
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest of a model version; its digest is the version's identity."""
+
+    format: Literal["sightloop.bundle/1"] = FORMAT
+    model: str
+    task: Task = "detect"
+    class_ids: list[str]
+    class_names: list[str]
+    input: ModelInput
+    head: HeadLayout
+    thresholds: Thresholds
+    model_file: str
+    files: list[BundleFile]
+    golden: list[GoldenImage]
+    reference: Reference
+    declared_licence: str
+    engine: str
+    dataset_commit: Digest
+    run: str
+    created_at_ms: int
+
+    def file(self, name: str) -> BundleFile:
+        """The file of that name; a bundle that names a file it does not list is a bug."""
+        return next(file for file in self.files if file.name == name)
+
+
+def bundle_digest(bundle: Bundle) -> Digest:
+    """The identity of a model version: the digest of its manifest's canonical bytes."""
+    return digest_of(msgspec.json.encode(bundle, order="sorted"))

@@ -1,0 +1,265 @@
+"""Bytes named by their SHA-256: written once, durable before anyone can refer to them.
+
+The local store keeps one file per blob under two levels of folders. Original image bytes are
+never rewritten, two writers of the same bytes never disturb each other, and every read checks
+that the bytes still match their name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from sightloop.kernel.digests import Digest, digest_of, parse_digest
+from sightloop.kernel.errors import Damaged, NotFound
+from sightloop.kernel.files import disk_errors, sync_filesystem
+
+CHUNK_BYTES = 1 << 20
+
+
+class BlobMissing(Damaged):
+    """A record names a blob that the store does not hold."""
+
+    code = "SL-610"
+
+    def __init__(self, *, digest: Digest) -> None:
+        super().__init__(
+            f"blob {digest} is not in the store; restore it from a backup or a remote",
+            digest=digest,
+        )
+
+
+class BlobDamaged(Damaged):
+    """A stored blob no longer has the bytes its name promises."""
+
+    code = "SL-611"
+
+    def __init__(self, *, digest: Digest, path: str) -> None:
+        super().__init__(
+            f"the file {path} no longer holds the bytes of blob {digest}; "
+            "it was left as it is - restore it from a backup or a remote",
+            digest=digest,
+            path=path,
+        )
+
+
+class BlobBatch(Protocol):
+    """Collects blobs that become durable together when the batch closes without an error."""
+
+    def put(self, content: bytes) -> Digest:
+        """Add these bytes; their name may be used by a reference written after the batch."""
+        ...
+
+    def put_file(self, path: Path) -> Digest:
+        """Add a file's bytes, streamed; the file itself is only read."""
+        ...
+
+
+class Blobs(Protocol):
+    """A store of immutable bytes. Safe for several threads and processes at once."""
+
+    def batch(self) -> AbstractContextManager[BlobBatch]:
+        """Open a batch. On exit all its blobs are durable; on an error none need be kept."""
+        ...
+
+    def put(self, content: bytes) -> Digest:
+        """Store one blob durably; storing the same bytes again does nothing."""
+        ...
+
+    def read(self, digest: Digest) -> bytes:
+        """The bytes, checked.
+
+        Raises:
+            BlobMissing: the store has no such blob.
+            BlobDamaged: its bytes have changed.
+        """
+        ...
+
+    def stream(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes in chunks; the check comes with the last chunk, so act only after it.
+
+        Raises:
+            BlobMissing: the store has no such blob.
+            BlobDamaged: its bytes have changed; raised after the last chunk.
+        """
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the store holds the blob; its bytes are not read."""
+        ...
+
+    def size_bytes(self, digest: Digest) -> int:
+        """How many bytes the blob has.
+
+        Raises:
+            BlobMissing: the store has no such blob.
+        """
+        ...
+
+    def local_path(self, digest: Digest) -> Path:
+        """A read-only file with the blob's bytes, for views and ranged reads.
+
+        Raises:
+            BlobMissing: the store has no such blob.
+        """
+        ...
+
+
+class LocalBlobs:
+    """Blobs in a folder of this machine.
+
+    A batch writes every blob under a temporary name, then takes two barriers: one that makes the
+    contents durable, then, after all were renamed, one that makes the names durable. A crash in
+    between leaves temporary files or blobs without a reference, never a name with wrong bytes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def batch(self) -> Iterator[LocalBatch]:
+        """Open a batch; see `Blobs.batch`."""
+        batch = LocalBatch(self.root, self._incoming)
+        with disk_errors(self.root):
+            try:
+                yield batch
+            except BaseException:
+                batch.discard()
+                raise
+            batch.publish()
+
+    def put(self, content: bytes) -> Digest:
+        """Store one blob; see `Blobs.put`."""
+        digest = digest_of(content)
+        if not self.has(digest):
+            with self.batch() as batch:
+                batch.put(content)
+        return digest
+
+    def read(self, digest: Digest) -> bytes:
+        """The bytes, checked; see `Blobs.read`."""
+        path = self.local_path(digest)
+        content = path.read_bytes()
+        if digest_of(content) != digest:
+            raise BlobDamaged(digest=digest, path=str(path))
+        return content
+
+    def stream(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes in chunks; see `Blobs.stream`."""
+        path = self.local_path(digest)
+        hasher = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                hasher.update(chunk)
+                yield chunk
+        if "sha256:" + hasher.hexdigest() != digest:
+            raise BlobDamaged(digest=digest, path=str(path))
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is here; see `Blobs.has`."""
+        return _path_of(self.root, digest).exists()
+
+    def size_bytes(self, digest: Digest) -> int:
+        """Its size; see `Blobs.size_bytes`."""
+        return self.local_path(digest).stat().st_size
+
+    def local_path(self, digest: Digest) -> Path:
+        """Its file; see `Blobs.local_path`."""
+        path = _path_of(self.root, parse_digest(digest))
+        if not path.exists():
+            raise BlobMissing(digest=digest)
+        return path
+
+
+class LocalBatch:
+    """Blobs under temporary names, waiting for their barrier. Made by `LocalBlobs.batch`."""
+
+    def __init__(self, root: Path, incoming: Path) -> None:
+        self._root = root
+        self._incoming = incoming
+        self._waiting: dict[Digest, Path] = {}
+
+    def put(self, content: bytes) -> Digest:
+        """Write these bytes unless the store or the batch has them."""
+        digest = digest_of(content)
+        if not self._knows(digest):
+            self._waiting[digest] = self._write_temporary([content])
+        return digest
+
+    def put_file(self, path: Path) -> Digest:
+        """Read the file once, hashing what is written, so that name and bytes always agree.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        try:
+            with path.open("rb") as file:
+                return self._copy(file)
+        except FileNotFoundError as error:
+            raise NotFound(what="file", name=str(path)) from error
+
+    def _copy(self, file: BinaryIO) -> Digest:
+        first = file.read(CHUNK_BYTES)
+        if len(first) < CHUNK_BYTES:  # nearly every image: hash before writing, maybe not write
+            return self.put(first)
+        hasher = hashlib.sha256()
+
+        def chunks() -> Iterator[bytes]:
+            chunk = first
+            while chunk:
+                hasher.update(chunk)
+                yield chunk
+                chunk = file.read(CHUNK_BYTES)
+
+        temporary = self._write_temporary(chunks())
+        digest = Digest("sha256:" + hasher.hexdigest())
+        if self._knows(digest):
+            temporary.unlink()
+        else:
+            self._waiting[digest] = temporary
+        return digest
+
+    def publish(self) -> None:
+        """Make every waiting blob durable under its name."""
+        if not self._waiting:
+            return
+        sync_filesystem(self._incoming)
+        for digest, temporary in self._waiting.items():
+            path = _path_of(self._root, digest)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+        sync_filesystem(self._root)
+        self._waiting = {}
+
+    def discard(self) -> None:
+        """Drop what waits."""
+        for temporary in self._waiting.values():
+            temporary.unlink(missing_ok=True)
+        self._waiting = {}
+
+    def _knows(self, digest: Digest) -> bool:
+        return digest in self._waiting or _path_of(self._root, digest).exists()
+
+    def _write_temporary(self, chunks: Iterator[bytes] | list[bytes]) -> Path:
+        temporary = self._incoming / secrets.token_hex(12)
+        # Read-only from the start: views may be hard links to this very file.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.writelines(chunks)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+
+def _path_of(root: Path, digest: Digest) -> Path:
+    digits = digest.removeprefix("sha256:")
+    return root / "sha256" / digits[:2] / digits[2:]

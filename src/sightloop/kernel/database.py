@@ -1,0 +1,216 @@
+"""The workspace's database: short write transactions, readers that never wait.
+
+Tables are declared by the room that owns them, on the one `metadata` below; wiring imports the
+rooms, so that `create` knows all tables. SQLite is used in WAL mode. A write transaction takes
+the write lock when it begins (`BEGIN IMMEDIATE`), so it can never fail halfway for a reader's
+sake.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from sightloop.kernel.errors import BadInput, Damaged, DiskFull, NotFound, Unavailable
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 20.0
+
+metadata = MetaData()
+Tx = Connection
+"""An open transaction; only store modules execute statements on it."""
+
+_schema = Table(
+    "schema_info",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+
+class WorkspaceTooNew(BadInput):
+    """The workspace was written by a later Sightloop, whose meaning this one cannot know."""
+
+    code = "SL-120"
+
+    def __init__(self, *, found: int, known: int, url: str) -> None:
+        super().__init__(
+            f"the workspace database {url} has schema version {found}, this Sightloop knows "
+            f"{known}; install the newer Sightloop - nothing was changed",
+            found=found,
+            known=known,
+            url=url,
+        )
+
+
+class NotAWorkspaceDatabase(BadInput):
+    """The file or database exists but Sightloop did not make it."""
+
+    code = "SL-121"
+
+    def __init__(self, *, url: str) -> None:
+        super().__init__(
+            f"{url} is not a Sightloop database; check [database] url in sightloop.toml",
+            url=url,
+        )
+
+
+class DatabaseBusy(Unavailable):
+    """Another process kept the write lock for longer than the time-out."""
+
+    code = "SL-520"
+
+    def __init__(self, *, url: str, timeout_s: float) -> None:
+        super().__init__(
+            f"another process has been writing to {url} for more than {timeout_s:g} s; "
+            "retry, or find it with `sightloop doctor`",
+            url=url,
+            timeout_s=timeout_s,
+        )
+
+
+class DatabaseDamaged(Damaged):
+    """The database file is corrupt."""
+
+    code = "SL-620"
+
+    def __init__(self, *, url: str, detail: str) -> None:
+        super().__init__(
+            f"the database {url} is damaged ({detail}); stop Sightloop and restore a backup",
+            url=url,
+            detail=detail,
+        )
+
+
+class Database:
+    """One database, shared by any number of threads and processes."""
+
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.url = url
+        self._busy_timeout_s = busy_timeout_s
+        self._engine = _open_engine(url, busy_timeout_s)
+        # SQLite lets waiting writers starve one another; a queue per process costs nothing.
+        self._writers = threading.Lock()
+
+    def create(self) -> None:
+        """Make the tables of a new workspace; a second call changes nothing."""
+        with self.write() as tx:
+            metadata.create_all(tx)
+            if tx.execute(select(_schema.c.version)).first() is None:
+                tx.execute(insert(_schema).values(name="sightloop", version=SCHEMA_VERSION))
+
+    def check(self) -> None:
+        """Refuse a database that this version must not touch.
+
+        Raises:
+            NotFound: nothing was created there yet.
+            NotAWorkspaceDatabase: it belongs to something else.
+            WorkspaceTooNew: a later Sightloop wrote it.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            tables = inspect(connection).get_table_names()
+            if not tables:
+                raise NotFound(what="database", name=self.url, hint="run `sightloop init` first")
+            if _schema.name not in tables:
+                raise NotAWorkspaceDatabase(url=self.url)
+            found = connection.execute(select(_schema.c.version)).scalar_one()
+        if found > SCHEMA_VERSION:
+            raise WorkspaceTooNew(found=found, known=SCHEMA_VERSION, url=self.url)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A consistent view of the database; never waits for a writer."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """A transaction that is all there after the block, or not at all after an exception.
+
+        Keep it short: no network, no image decoding, no waiting inside.
+
+        Raises:
+            DatabaseBusy: the write lock was not free in time.
+            DiskFull: no room; nothing was written.
+            DatabaseDamaged: the file is corrupt.
+        """
+        with self._translated(), self._writers, self._engine.connect() as plain:
+            connection = plain.execution_options(sightloop_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection; the object cannot be used afterwards."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            text = str(error.orig)
+            if "locked" in text or "busy" in text:
+                raise DatabaseBusy(url=self.url, timeout_s=self._busy_timeout_s) from error
+            if "full" in text:
+                raise DiskFull(path=self.url) from error
+            raise
+        except DatabaseError as error:
+            text = str(error.orig)
+            if "malformed" in text:
+                raise DatabaseDamaged(url=self.url, detail=text) from error
+            if "not a database" in text:
+                raise NotAWorkspaceDatabase(url=self.url) from error
+            raise
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite database in this file."""
+    return f"sqlite:///{path}"
+
+
+def _open_engine(url: str, busy_timeout_s: float) -> Engine:
+    if not url.startswith("sqlite:"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(
+        url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    for pragma in (
+        "journal_mode = WAL",
+        # FULL: a committed record survives a power cut; NORMAL would lose the last ones.
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -16000",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_write = connection.get_execution_options().get("sightloop_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")

@@ -1,0 +1,73 @@
+"""Crashes at chosen writes, so that a test can try them all.
+
+A *write* is a moment after which something is durable: the barrier of a blob batch or the commit
+of a transaction. `CrashPlan(before_write=k)` lets k writes happen and dies instead of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sightloop.kernel.blobs import LocalBatch, LocalBlobs
+from sightloop.kernel.database import Database, Tx
+from sightloop.kernel.workspace import Workspace
+
+
+class SimulatedCrash(BaseException):
+    """The process died here. Not an `Exception`: no handler may survive it."""
+
+
+class CrashPlan:
+    """Counts writes and crashes before the chosen one; without one it only counts."""
+
+    def __init__(self, before_write: int | None = None) -> None:
+        self._before_write = before_write
+        self.n_writes = 0
+
+    def about_to_write(self) -> None:
+        """Called before each write becomes durable."""
+        if self.n_writes == self._before_write:
+            raise SimulatedCrash
+        self.n_writes += 1
+
+
+class CrashingDatabase(Database):
+    """A database whose commits follow a plan."""
+
+    def __init__(self, url: str, plan: CrashPlan) -> None:
+        super().__init__(url)
+        self._plan = plan
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """As `Database.write`, but the commit may be the end."""
+        with super().write() as tx:
+            yield tx
+            self._plan.about_to_write()
+
+
+class CrashingBlobs(LocalBlobs):
+    """A blob store whose barriers follow a plan."""
+
+    def __init__(self, blobs: LocalBlobs, plan: CrashPlan) -> None:
+        super().__init__(blobs.root)
+        self._plan = plan
+
+    @contextmanager
+    def batch(self) -> Iterator[LocalBatch]:
+        """As `LocalBlobs.batch`, but its barrier may be the end."""
+        with super().batch() as batch:
+            yield batch
+            self._plan.about_to_write()
+
+
+def crashing(workspace: Workspace, plan: CrashPlan) -> Workspace:
+    """The same workspace, opened by a process that dies as planned."""
+    assert isinstance(workspace.blobs, LocalBlobs), "only local stores are made to crash"
+    return replace(
+        workspace,
+        db=CrashingDatabase(workspace.db.url, plan),
+        blobs=CrashingBlobs(workspace.blobs, plan),
+    )
