@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from sightloop.contracts.bundle import Detection
+
 FORMAT: Literal["sightloop.job/1"] = "sightloop.job/1"
 VIEW_FORMAT: Literal["sightloop.view/1"] = "sightloop.view/1"
 
@@ -18,7 +20,7 @@ EVENTS_NAME = "events.jsonl"
 VIEW_NAME = "view.json"
 
 
-class ViewBox(msgspec.Struct, frozen=True, array_like=True):
+class LabelledBox(msgspec.Struct, frozen=True, array_like=True):
     """A labelled object: class index and corners in pixels of the upright image."""
 
     class_index: int
@@ -37,7 +39,7 @@ class ViewImage(msgspec.Struct, frozen=True, kw_only=True):
     split: Literal["train", "val"]
     repeat: int = 1
     """How often an epoch should show it; more than 1 for a slice that is still rare."""
-    boxes: list[ViewBox]
+    boxes: list[LabelledBox]
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,16 @@ JobLine = (
 
 
 class ParityAnswer(msgspec.Struct, frozen=True):
-    """What the checkpoint itself finds in one image: rows of (class, score, x1, y1, x2, y2)."""
+    """What the checkpoint itself finds in one image of the view."""
 
     file: str
-    detections: list[tuple[int, float, float, float, float, float]]
+    detections: list[Detection]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint's answers in the engine's own words: the exported file must agree."""
+
+    format: Literal["sightloop.parity/1"] = "sightloop.parity/1"
+    score_floor: float
+    """Only detections with at least this score are listed."""
+    answers: list[ParityAnswer]
