@@ -1,0 +1,119 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from sightloop.kernel.database import (
+    Database,
+    DatabaseBusy,
+    DatabaseDamaged,
+    NotAWorkspaceDatabase,
+    WorkspaceTooNew,
+    sqlite_url,
+)
+from sightloop.kernel.errors import NotFound
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sightloop.db"
+
+
+@pytest.fixture
+def db(path: Path):
+    database = Database(sqlite_url(path))
+    database.create()
+    with database.write() as tx:
+        tx.execute(text("CREATE TABLE notes (n INTEGER)"))
+    yield database
+    database.close()
+
+
+def count(database: Database) -> int:
+    with database.read() as tx:
+        return tx.execute(text("SELECT COUNT(*) FROM notes")).scalar_one()
+
+
+def test_a_transaction_that_raises_leaves_nothing(db: Database):
+    with pytest.raises(ValueError, match="stop"), db.write() as tx:
+        tx.execute(text("INSERT INTO notes VALUES (1)"))
+        raise ValueError("stop")
+    assert count(db) == 0
+
+
+def test_a_reader_is_not_blocked_by_a_writer_and_sees_the_state_before_it(db: Database):
+    with db.write() as tx:
+        tx.execute(text("INSERT INTO notes VALUES (1)"))
+        assert count(db) == 0
+    assert count(db) == 1
+
+
+def test_a_reader_sees_one_state_however_long_it_reads(db: Database):
+    with db.read() as tx:
+        assert tx.execute(text("SELECT COUNT(*) FROM notes")).scalar_one() == 0
+        with db.write() as other:
+            other.execute(text("INSERT INTO notes VALUES (1)"))
+        assert tx.execute(text("SELECT COUNT(*) FROM notes")).scalar_one() == 0
+
+
+def test_a_writer_that_cannot_get_the_lock_says_so(db: Database, path: Path):
+    impatient = Database(sqlite_url(path), busy_timeout_s=0.05)
+    expected = pytest.raises(DatabaseBusy, match="another process has been writing")
+    with db.write(), expected, impatient.write():
+        pass
+    impatient.close()
+
+
+def test_writers_of_one_process_wait_for_each_other(db: Database):
+    def write() -> None:
+        for _ in range(20):
+            with db.write() as tx:
+                tx.execute(text("INSERT INTO notes VALUES (1)"))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count(db) == 80
+
+
+def test_creating_twice_changes_nothing(db: Database):
+    db.create()
+    db.check()
+
+
+def test_a_workspace_of_a_later_version_is_refused_untouched(db: Database):
+    with db.write() as tx:
+        tx.execute(text("UPDATE schema_info SET version = 99"))
+    with pytest.raises(WorkspaceTooNew, match="has schema version 99") as caught:
+        db.check()
+    assert caught.value.facts["found"] == 99
+
+
+def test_an_empty_database_is_not_a_workspace(tmp_path: Path):
+    empty = Database(sqlite_url(tmp_path / "empty.db"))
+    with pytest.raises(NotFound, match="run `sightloop init` first"):
+        empty.check()
+    empty.close()
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path):
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.execute("CREATE TABLE theirs (n INTEGER)")
+    connection.commit()
+    connection.close()
+    other = Database(sqlite_url(tmp_path / "other.db"))
+    with pytest.raises(NotAWorkspaceDatabase, match="not a Sightloop database"):
+        other.check()
+    other.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
+    (tmp_path / "text.db").write_text("not a database, by far" * 100)
+    wrong = Database(sqlite_url(tmp_path / "text.db"))
+    with pytest.raises((NotAWorkspaceDatabase, DatabaseDamaged)):
+        wrong.check()
+    wrong.close()
