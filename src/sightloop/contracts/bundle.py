@@ -17,6 +17,13 @@ Task = Literal["detect"]
 HeadLayout = Literal["raw", "end_to_end"]
 """`raw`: (1, 4 + n_classes, n_anchors), needs suppression; `end_to_end`: (1, k, 6), is final."""
 
+GOLDEN_SCORE_TOLERANCE = 0.05
+GOLDEN_BOX_TOLERANCE = 0.01
+"""How far another host's answer to a golden image may lie from the expected one.
+
+Corners are compared as a share of the image's longer side.
+"""
+
 
 class Detection(msgspec.Struct, frozen=True, array_like=True):
     """One object found: class, score in [0, 1], corners in pixels of the whole upright image."""
@@ -82,7 +89,12 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class GoldenImage(msgspec.Struct, frozen=True):
-    """An image of the bundle and what the released file must find in it."""
+    """An image of the bundle and what the released file reports in it.
+
+    `detections` are those at or above `thresholds.score`. A host passes when it finds each of them
+    within the tolerances above, and no other at `thresholds.score + GOLDEN_SCORE_TOLERANCE` or
+    above. Images with an answer that close to the threshold are chosen last.
+    """
 
     file: str
     detections: list[Detection]

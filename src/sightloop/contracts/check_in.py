@@ -13,6 +13,13 @@ from sightloop.contracts.assignment import SignedAssignment
 from sightloop.kernel.digests import Digest
 
 SlotState = Literal["empty", "downloading", "starting", "serving", "failed"]
+"""How a slot stands towards the bundle it is assigned.
+
+`empty`: assigned nothing and running nothing. `downloading`, `starting`: the assigned bundle is on
+its way, and what ran before still answers. `serving`: the running bundle is the one assigned, or
+nothing is assigned. `failed`: the assigned bundle could not be put to work; what ran before still
+answers, and `problem` says why.
+"""
 
 
 class StreamDeclaration(msgspec.Struct, frozen=True):
@@ -56,11 +63,14 @@ class SlotReport(msgspec.Struct, frozen=True, kw_only=True):
     assigned: Digest | None
     counter: int
     golden_passed: bool
+    """The running bundle reproduced its golden images on this device."""
     n_requests: int
     """Since the running bundle was switched in."""
     n_failed: int
     latency_p95_ms: float
     problem: str
+    quarantined: list[Digest] = []
+    """Bundles this slot will not start again: their golden check failed, or they kept crashing."""
 
 
 class CheckIn(msgspec.Struct, frozen=True, kw_only=True):
