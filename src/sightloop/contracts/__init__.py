@@ -5,4 +5,13 @@ does not know and refuses a format it does not know. Importing this room loads m
 standard library, nothing else: it is what a device, an engine and a server have in common.
 """
 
-__all__ = ["assignment", "bundle", "check_in", "decode", "job", "profile", "telemetry"]
+__all__ = [
+    "assignment",
+    "bundle",
+    "check_in",
+    "decode",
+    "job",
+    "numbers",
+    "profile",
+    "telemetry",
+]

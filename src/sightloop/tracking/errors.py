@@ -1,0 +1,55 @@
+"""What tracking refuses. The reactions are those of `kernel.errors`."""
+
+from __future__ import annotations
+
+from sightloop.kernel.errors import BadInput, Conflict, NotFound, Refused
+
+
+class RunUnknown(NotFound):
+    """No run of that id was started in this workspace."""
+
+    code = "TRACK-001"
+
+    def __init__(self, *, run: str) -> None:
+        super().__init__(what="run", name=run, hint="`sightloop runs list` shows those there are")
+
+
+class RunKnown(Conflict):
+    """A run of that id exists already; its inputs are fixed."""
+
+    code = "TRACK-010"
+
+    def __init__(self, *, run: str, state: str) -> None:
+        super().__init__(
+            f"run {run} was started before and is {state}; give a new run an id of its own",
+            run=run,
+            state=state,
+        )
+
+
+class RunEnded(Refused):
+    """The run has ended; what it measured is history."""
+
+    code = "TRACK-011"
+
+    def __init__(self, *, run: str, state: str, wanted: str) -> None:
+        super().__init__(
+            f"run {run} is {state}, so it cannot {wanted}; start another run",
+            run=run,
+            state=state,
+            wanted=wanted,
+        )
+
+
+class BadPoint(BadInput):
+    """A metric point cannot be stored as it is."""
+
+    code = "TRACK-020"
+
+    def __init__(self, *, run: str, key: str, problem: str) -> None:
+        super().__init__(
+            f"metric {key[:80]!r} of run {run}: {problem}; no point of this batch was stored",
+            run=run,
+            key=key[:80],
+            problem=problem,
+        )
