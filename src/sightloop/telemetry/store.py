@@ -1,0 +1,34 @@
+"""The whole store of the room in one place; importing it declares every table.
+
+Each kind of record has a file of its own; other rooms read through this one.
+"""
+
+from __future__ import annotations
+
+from sightloop.telemetry.envelopes import count_envelopes
+from sightloop.telemetry.health import count_dropped, health_of, list_dropped, list_health
+from sightloop.telemetry.images import find_image
+from sightloop.telemetry.kept_images import audited_among, count_kept, find_kept, list_kept
+from sightloop.telemetry.losses import find_loss, losses_after, record_loss
+from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
+from sightloop.telemetry.swaps import list_swaps
+
+__all__ = [
+    "audited_among",
+    "count_dropped",
+    "count_envelopes",
+    "count_kept",
+    "find_image",
+    "find_kept",
+    "find_loss",
+    "health_of",
+    "list_dropped",
+    "list_health",
+    "list_kept",
+    "list_swaps",
+    "losses_after",
+    "profiles_after",
+    "profiles_of",
+    "record_loss",
+    "stratum_of",
+]
