@@ -1,0 +1,271 @@
+"""Charts as SVG text: pure functions from numbers to pictures, styled by the page they stand in.
+
+Every chart names its axes with their units, says in a `<title>` what it shows (read aloud by
+screen readers), and uses only the classes `ink`, `soft`, `grid`, `first`, `second`, `alarm`,
+`good` and `bad`, whose colours the page sets for light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 640, 220
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
+
+
+class Series(NamedTuple):
+    """A line: its name, its style class and its points (x, y) in ascending x."""
+
+    name: str
+    style: str
+    points: Sequence[tuple[float, float]]
+
+
+class Marker(NamedTuple):
+    """A vertical line at x with a word on it."""
+
+    x: float
+    label: str
+    style: str = "soft"
+
+
+class Interval(NamedTuple):
+    """An estimate with its interval, and whether it is what was wanted."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    style: str
+
+
+class Bar(NamedTuple):
+    """A stretch of time in one lane of a timeline."""
+
+    lane: str
+    start: float
+    end: float
+    label: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    markers: Sequence[Marker] = (),
+    threshold: tuple[float, str] | None = None,
+) -> str:
+    """Lines over a common x axis, with an optional horizontal threshold and vertical markers."""
+    points = [point for line in series for point in line.points]
+    if not points:
+        return _frame(title, HEIGHT, [_text(WIDTH / 2, HEIGHT / 2, "no data", anchor="middle")])
+    xs = [x for x, _ in points] + [marker.x for marker in markers]
+    ys = [y for _, y in points] + ([threshold[0]] if threshold else [])
+    x, y = _x_scale(min(xs), max(xs)), _y_scale(min(0.0, *ys), max(ys))
+    body = _axes(x, y, x_label=x_label, y_label=y_label)
+    body += [_marker(marker, x) for marker in markers]
+    if threshold:
+        at = y.at(threshold[0])
+        body.append(_line(LEFT, at, WIDTH - RIGHT, at, "alarm dashed"))
+        body.append(_text(LEFT + 6, at - 5, threshold[1], style="alarm-text"))
+    for line in series:
+        path = " ".join(f"{x.at(px):.1f},{y.at(py):.1f}" for px, py in line.points)
+        body.append(f'<polyline class="line {line.style}" points="{path}"/>')
+    body += _legend([(line.name, line.style) for line in series])
+    return _frame(title, HEIGHT, body)
+
+
+def histogram_chart(
+    reference: Sequence[float],
+    live: Sequence[float],
+    *,
+    title: str,
+    x_label: str,
+    low_label: str,
+    high_label: str,
+) -> str:
+    """Two histograms of shares on the same bins: before as filled bars, now as an outline."""
+    n_bins = len(reference)
+    top = max(*reference, *live, 1e-9)
+    x, y = _Scale(0, n_bins, LEFT, WIDTH - RIGHT), _y_scale(0, top * 100)
+    body = _axes(None, y, x_label=x_label, y_label="share of images (%)")
+    width = (WIDTH - LEFT - RIGHT) / n_bins
+    for index, share in enumerate(reference):
+        at = y.at(share * 100)
+        body.append(
+            f'<rect class="fill first" x="{x.at(index):.1f}" y="{at:.1f}" '
+            f'width="{max(width - 1, 0.5):.1f}" height="{HEIGHT - BOTTOM - at:.1f}"/>'
+        )
+    steps = [f"{x.at(0):.1f},{y.at(0):.1f}"]
+    for index, share in enumerate(live):
+        steps += [f"{x.at(i):.1f},{y.at(share * 100):.1f}" for i in (index, index + 1)]
+    steps.append(f"{x.at(n_bins):.1f},{y.at(0):.1f}")
+    body.append(f'<polyline class="line second" points="{" ".join(steps)}"/>')
+    body.append(_text(LEFT, HEIGHT - BOTTOM + 14, low_label))
+    body.append(_text(WIDTH - RIGHT, HEIGHT - BOTTOM + 14, high_label, anchor="end"))
+    body += _legend([("reference", "first"), ("now", "second")])
+    return _frame(title, HEIGHT, body)
+
+
+def interval_chart(
+    intervals: Sequence[Interval], *, title: str, x_label: str, bound: float | None = None
+) -> str:
+    """Estimates with intervals below each other, zero marked, and the bound they had to keep."""
+    height = TOP + BOTTOM + 30 * len(intervals)
+    values = [v for i in intervals for v in (i.low, i.high)] + [0.0] + ([bound] if bound else [])
+    left = 190
+    spread = (max(values) - min(values)) or 1.0
+    x = _Scale(min(values) - spread * 0.05, max(values) + spread * 0.05, left, WIDTH - RIGHT - 50)
+    body = _x_axis(x, height=height, label=x_label, left=left)
+    body.append(_line(x.at(0), TOP, x.at(0), height - BOTTOM, "soft"))
+    if bound is not None:
+        body.append(_line(x.at(bound), TOP, x.at(bound), height - BOTTOM, "alarm dashed"))
+    for index, interval in enumerate(intervals):
+        at = TOP + 15 + 30 * index
+        body.append(_text(left - 10, at + 4, interval.label, anchor="end"))
+        body.append(
+            _line(x.at(interval.low), at, x.at(interval.high), at, f"thick {interval.style}")
+        )
+        body.append(
+            f'<circle class="dot {interval.style}" cx="{x.at(interval.value):.1f}" cy="{at}" r="5"/>'
+        )
+        body.append(_text(x.at(interval.high) + 8, at + 4, f"{interval.value:+.3f}"))
+    return _frame(title, height, body)
+
+
+def timeline_chart(
+    bars: Sequence[Bar], *, title: str, x_label: str, markers: Sequence[Marker] = ()
+) -> str:
+    """Lanes of stretches over time: which device served what, and when."""
+    lanes = list(dict.fromkeys(bar.lane for bar in bars))
+    height = TOP + BOTTOM + 34 * len(lanes)
+    left = 120
+    xs = [v for bar in bars for v in (bar.start, bar.end)] or [0.0, 1.0]
+    x = _Scale(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, left, WIDTH - RIGHT)
+    body = _x_axis(x, height=height, label=x_label, left=left)
+    for bar in bars:
+        at = TOP + 34 * lanes.index(bar.lane)
+        width = max(x.at(bar.end) - x.at(bar.start), 1.0)
+        body.append(
+            f'<rect class="fill {bar.style}" x="{x.at(bar.start):.1f}" y="{at + 4}" rx="3" '
+            f'width="{width:.1f}" height="24"><title>{escape(bar.label)}</title></rect>'
+        )
+        if width > 7 * len(bar.label):
+            body.append(_text(x.at(bar.start) + 6, at + 20, bar.label, style="on-fill"))
+    for index, lane in enumerate(lanes):
+        body.append(_text(left - 10, TOP + 34 * index + 20, lane, anchor="end"))
+    body += [_marker(marker, x, bottom=height - BOTTOM) for marker in markers]
+    return _frame(title, height, body)
+
+
+def _frame(title: str, height: float, body: Sequence[str]) -> str:
+    return (
+        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height:.0f}">'
+        f"<title>{escape(title)}</title>{''.join(body)}</svg>"
+    )
+
+
+def _axes(x: _Scale | None, y: _Scale, *, x_label: str, y_label: str) -> list[str]:
+    body = []
+    for value in _ticks(y.low, y.high):
+        at = y.at(value)
+        body.append(_line(LEFT, at, WIDTH - RIGHT, at, "grid"))
+        body.append(_text(LEFT - 6, at + 4, _number(value), anchor="end"))
+    if x is not None:
+        for value in _ticks(x.low, x.high):
+            body.append(_text(x.at(value), HEIGHT - BOTTOM + 14, _number(value), anchor="middle"))
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    body.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, anchor="middle"))
+    body.append(
+        f'<text class="soft-text" transform="translate(13 {middle}) rotate(-90)" '
+        f'text-anchor="middle">{escape(y_label)}</text>'
+    )
+    return body
+
+
+def _x_axis(x: _Scale, *, height: float, label: str, left: float) -> list[str]:
+    body = []
+    for value in _ticks(x.low, x.high):
+        body.append(_line(x.at(value), TOP, x.at(value), height - BOTTOM, "grid"))
+        body.append(_text(x.at(value), height - BOTTOM + 14, _number(value), anchor="middle"))
+    body.append(_text((left + WIDTH - RIGHT) / 2, height - 8, label, anchor="middle"))
+    return body
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> list[str]:
+    body, at = [], LEFT + 8.0
+    for name, style in entries:
+        body.append(_line(at, TOP + 4, at + 16, TOP + 4, f"thick {style}"))
+        body.append(_text(at + 22, TOP + 8, name))
+        at += 40 + 6.2 * len(name)
+    return body
+
+
+def _marker(marker: Marker, x: _Scale, *, bottom: float = HEIGHT - BOTTOM) -> str:
+    at = x.at(marker.x)
+    flip = at > WIDTH - 130
+    label = _text(
+        at + (-5 if flip else 5), bottom - 6, marker.label, anchor="end" if flip else "start"
+    )
+    return _line(at, TOP, at, bottom, f"{marker.style} dashed") + label
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+    return f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", style: str = "soft-text") -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _x_scale(low: float, high: float) -> _Scale:
+    return _Scale(low, high if high > low else low + 1, LEFT, WIDTH - RIGHT)
+
+
+def _y_scale(low: float, high: float) -> _Scale:
+    top = high + (high - low) * 0.12 if high > low else low + 1
+    return _Scale(low, top, HEIGHT - BOTTOM, TOP)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round numbers between low and high.
+
+    >>> _ticks(0, 10)
+    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    """
+    raw = (high - low) / 5
+    magnitude = 10.0 ** _exponent(raw)
+    step = next(s * magnitude for s in (1, 2, 5, 10) if s * magnitude >= raw * 0.999)
+    first = -(-low // step) * step
+    count = int((high - first) / step + 1e-9) + 1
+    return [round(first + index * step, 10) for index in range(count)]
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".split("e")[1])
+
+
+def _number(value: float) -> str:
+    """A tick's label.
+
+    >>> _number(0.25), _number(1200), _number(-3)
+    ('0.25', '1200', '-3')
+    """
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:g}"

@@ -1,0 +1,18 @@
+"""The loop: the only room that knows all stations, because it closes the circle.
+
+It takes events from its inbox, decides by the rules of `loop.yaml` what is due, and asks for
+steps; the steps call the services any user can call. It holds no data of its own but the turns,
+and it never does work inside an event.
+"""
+
+__all__ = [
+    "errors",
+    "evidence",
+    "handlers",
+    "policy",
+    "reactions",
+    "rules",
+    "services",
+    "ticks",
+    "turns",
+]

@@ -1,0 +1,100 @@
+"""The rules of the loop as people write them: `loop.yaml`, one entry per model.
+
+Every value is bounded and has a default, and a key that is not known is refused, so that a typing
+error never means "never retrain". docs/reference/policy.md is checked against this file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from sightloop.evaluation.gate import GateRules
+from sightloop.fleet.rollout import HealthCriteria
+from sightloop.loop.errors import BadPolicy
+from sightloop.monitoring.settings import MonitorSettings
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to train: what an engine is asked, whoever starts it."""
+
+    engine: str = "yolo26"
+    weights: str = "starter"
+    """`starter`, an architecture, a file, or `champion`: the checkpoint of the serving version."""
+    epochs: PositiveCount = 20
+    image_size_px: Annotated[int, Meta(ge=32, le=8192, multiple_of=32)] = 640
+    batch_size: PositiveCount = 16
+    seed: Count = 0
+    parameters: dict[str, Any] = {}
+
+
+class KeepRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every stream of the model keeps while all is well."""
+
+    audit_rate: Share = 0.02
+    uncertain_per_hour: Count = 20
+    window_images: PositiveCount = 100
+    window_s: Annotated[float, Meta(gt=0, le=86400)] = 3600.0
+
+
+class InputIncidentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an input incident does. It never retrains: inputs may move while the model stays right."""
+
+    audit_rate: Share = 0.2
+    """The audit lane's rate on the incident's stream until the incident closes."""
+    drift_rate: Share = 1.0
+    """Which share of the images that are not audited is kept as candidates for labelling."""
+    flag: Count = 100
+    """How many of them are flagged, the most useful first."""
+
+
+class RetrainRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a loss incident or a pile of labels leads to a new version, and what it may cost."""
+
+    on_loss_incident: bool = True
+    after_labels: Count = 500
+    """Verified images of one stratum since the last training that start a turn; 0 means never."""
+    label_budget: Count = 100
+    """Flagged images to be labelled before training starts; the turn waits for them."""
+    repeat: Annotated[int, Meta(ge=1, le=100)] = 3
+    """How often an epoch shows an image of the stratum that went wrong."""
+    recipe: Recipe = Recipe(weights="champion")
+
+
+class ModelPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything the loop needs to know about one model."""
+
+    branch: str = "main"
+    recipe: Recipe = Recipe()
+    keep: KeepRules = KeepRules()
+    monitoring: MonitorSettings = MonitorSettings()
+    on_input_incident: InputIncidentRules = InputIncidentRules()
+    retrain: RetrainRules = RetrainRules()
+    gate: GateRules = GateRules()
+    rings: list[str] = ["canary", "fleet"]
+    health: HealthCriteria = HealthCriteria()
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of `loop.yaml`."""
+
+    version: Annotated[int, Meta(ge=1, le=1)] = 1
+    models: dict[str, ModelPolicy] = {}
+
+
+def parse_policy(text: str, *, where: str) -> Policy:
+    """The policy in this YAML text.
+
+    Raises:
+        BadPolicy: not YAML, an unknown key, or a value out of bounds; names the place.
+    """
+    try:
+        return msgspec.yaml.decode(text, type=Policy)
+    except msgspec.DecodeError as error:  # a ValidationError is one as well
+        raise BadPolicy(where=where, problem=str(error)) from error

@@ -1,0 +1,18 @@
+"""The control plane over HTTP: every service by name, the device protocol, update files, a page.
+
+Routes parse, call one service and render what it returns. They decide nothing: rights are asked
+for in the services, and whatever a route can do, the command line can do on local files.
+"""
+
+__all__ = [
+    "api",
+    "app",
+    "authentication",
+    "control",
+    "device_routes",
+    "errors",
+    "operations",
+    "page",
+    "rendering",
+    "update_routes",
+]

@@ -1,0 +1,142 @@
+"""`sightloop up`: the server and a worker in one process group.
+
+The server's process owns the socket and watches over the worker: a worker that dies is started
+again, and when the server goes, orderly or not, the worker goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from sightloop.kernel.files import write_atomic
+from sightloop.kernel.workspace import Workspace
+from sightloop.server.app import build_app
+from sightloop.server.errors import PortTaken
+
+SERVER_NOTE = "server.json"
+RESTART_WORKER_AFTER_S = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+class ServerNote(msgspec.Struct, frozen=True):
+    """Where the server of a workspace listens; the command line looks here first."""
+
+    url: str
+    pid: int
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        PortTaken: another process does already.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(host=host, port=port) from error
+    listener.listen(512)
+    return listener
+
+
+def serve(
+    workspace: Workspace, listener: socket.socket, *, worker: bool, ready: Callable[[str], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` gets the address once requests are answered."""
+    host, port = listener.getsockname()[:2]
+    url = f"http://{host}:{port}"
+    config = uvicorn.Config(
+        build_app(workspace), log_config=None, access_log=False, timeout_graceful_shutdown=5
+    )
+    server = _AnnouncingServer(config, lambda: ready(url))
+    with _noted(workspace, url), _worker_beside(workspace.root) if worker else _nothing():
+        server.run(sockets=[listener])
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """uvicorn, telling when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+@contextlib.contextmanager
+def _noted(workspace: Workspace, url: str) -> Iterator[None]:
+    path = workspace.state / SERVER_NOTE
+    write_atomic(path, msgspec.json.encode(ServerNote(url, os.getpid())))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextlib.contextmanager
+def _worker_beside(root: Path) -> Iterator[None]:
+    stopping = threading.Event()
+    current: list[subprocess.Popen[bytes]] = []
+
+    def watch() -> None:
+        while not stopping.is_set():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sightloop.cli.main", "worker", "--workspace", str(root)],
+                preexec_fn=_die_with_parent,
+            )
+            current[:] = [process]
+            process.wait()
+            stopping.wait(RESTART_WORKER_AFTER_S)
+
+    thread = threading.Thread(target=watch, name="worker watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for process in current:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end the worker when the server is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def running_server(state: Path) -> ServerNote | None:
+    """The server that works on this workspace now, if one does."""
+    try:
+        note = msgspec.json.decode((state / SERVER_NOTE).read_bytes(), type=ServerNote)
+        os.kill(note.pid, 0)
+    except (FileNotFoundError, ProcessLookupError, msgspec.DecodeError):
+        return None
+    return note

@@ -1,0 +1,66 @@
+"""The device protocol: enrol, check in, send telemetry, upload images. Bodies are contracts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, post, put
+
+from sightloop.contracts.check_in import CheckIn, EnrolRequest
+from sightloop.contracts.decode import decode
+from sightloop.contracts.telemetry import TelemetryBatch
+from sightloop.fleet.services import check_in, enrol_device
+from sightloop.kernel.actors import Actor
+from sightloop.kernel.digests import parse_digest
+from sightloop.kernel.workspace import Call, Workspace
+from sightloop.server.api import read_body
+from sightloop.server.authentication import actor_of_request, token_of_request
+from sightloop.server.rendering import json_response
+from sightloop.telemetry.services import store_batch, store_upload
+
+MAX_CHECK_IN_BYTES = 1 << 20
+
+
+@post("/device/v1/enrol", status_code=200)
+async def enrol(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+    """First contact of a device, with its one-time token."""
+    body = await read_body(request, limit_bytes=MAX_CHECK_IN_BYTES)
+    asked = decode(body, EnrolRequest, what="the enrolment request")
+    token = token_of_request(request)
+    actor = await asyncio.to_thread(actor_of_request, workspace, request)
+    reply = await asyncio.to_thread(enrol_device, workspace, Call(actor), asked, token=token)
+    return json_response(reply)
+
+
+@post("/device/v1/check-in", status_code=200)
+async def check_in_route(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+    """A device tells how it is and learns what is wanted of it."""
+    actor, body = await _authenticated_body(request, workspace, limit_bytes=MAX_CHECK_IN_BYTES)
+    report = decode(body, CheckIn, what="the check-in")
+    return json_response(await asyncio.to_thread(check_in, workspace, Call(actor), report))
+
+
+@post("/device/v1/telemetry", status_code=200)
+async def telemetry(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+    """Envelopes of a device; the reply says which it may forget."""
+    limit_bytes = workspace.config.server.max_request_bytes
+    actor, body = await _authenticated_body(request, workspace, limit_bytes=limit_bytes)
+    batch = decode(body, TelemetryBatch, what="the telemetry batch")
+    return json_response(await asyncio.to_thread(store_batch, workspace, Call(actor), batch))
+
+
+@put("/device/v1/blobs/{digits:str}", status_code=204)
+async def upload(digits: str, request: Request[Any, Any, Any], workspace: Workspace) -> None:
+    """The bytes of an image that an envelope names."""
+    digest = parse_digest(f"sha256:{digits}")
+    limit_bytes = workspace.config.server.max_request_bytes
+    actor, content = await _authenticated_body(request, workspace, limit_bytes=limit_bytes)
+    await asyncio.to_thread(store_upload, workspace, Call(actor), digest=digest, content=content)
+
+
+async def _authenticated_body(
+    request: Request[Any, Any, Any], workspace: Workspace, *, limit_bytes: int
+) -> tuple[Actor, bytes]:
+    actor = await asyncio.to_thread(actor_of_request, workspace, request)
+    return actor, await read_body(request, limit_bytes=limit_bytes)

@@ -1,0 +1,67 @@
+"""What can go wrong before or around a service.
+
+BadInput
+├── UnknownOperation     no service has that name
+├── BadRequest           the body does not fit the operation
+└── TooLarge             the body is over the limit
+Unavailable
+└── PortTaken            something else listens there
+"""
+
+from __future__ import annotations
+
+from sightloop.kernel.errors import BadInput, Unavailable
+
+
+class UnknownOperation(BadInput):
+    """No service is known under the name in the address."""
+
+    code = "SRV-001"
+    http_status = 404
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(
+            f"there is no operation {name!r}; GET /api/v1 lists them all", operation=name
+        )
+
+
+class BadRequest(BadInput):
+    """The request's body is not what the operation takes."""
+
+    code = "SRV-002"
+
+    def __init__(self, *, operation: str, problem: str) -> None:
+        super().__init__(
+            f"the request for {operation} cannot be used: {problem}",
+            operation=operation,
+            problem=problem,
+        )
+
+
+class TooLarge(BadInput):
+    """The body has more bytes than the server takes."""
+
+    code = "SRV-003"
+    http_status = 413
+
+    def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the body has {size_bytes} bytes, the limit is {limit_bytes} "
+            "([server] max_request_bytes in sightloop.toml)",
+            size_bytes=size_bytes,
+            limit_bytes=limit_bytes,
+        )
+
+
+class PortTaken(Unavailable):
+    """The address is in use, most likely by another Sightloop."""
+
+    code = "SRV-010"
+
+    def __init__(self, *, host: str, port: int) -> None:
+        super().__init__(
+            f"{host}:{port} is already in use; stop what listens there or choose another "
+            "with --port (0 takes any free one)",
+            host=host,
+            port=port,
+        )

@@ -1,0 +1,62 @@
+"""From results and errors to HTTP: one JSON shape for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from sightloop.kernel.errors import SightloopError
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """An error as every client sees it."""
+
+    code: str
+    message: str
+    facts: dict[str, Any]
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+def error_reply(error: SightloopError) -> ErrorReply:
+    """The reply that tells of this error."""
+    return ErrorReply(ErrorBody(error.code, error.message, dict(error.facts)))
+
+
+def json_response(value: Any, *, status: int = 200) -> Response[bytes]:  # noqa: ANN401
+    """Any msgspec-encodable value as a JSON answer."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type=JSON)
+
+
+def answer_refusal(_request: Request[Any, Any, Any], error: SightloopError) -> Response[bytes]:
+    """How the application answers our own errors."""
+    headers = {"Retry-After": "5"} if error.http_status == 503 else {}
+    response = json_response(error_reply(error), status=error.http_status)
+    response.headers.update(headers)
+    return response
+
+
+def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """How the application answers the framework's errors (no such address, wrong method)."""
+    body = ErrorBody(f"HTTP-{error.status_code}", error.detail, {})
+    return json_response(ErrorReply(body), status=error.status_code)
+
+
+def answer_bug(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A bug: the server's log has the trace, the client only learns that there is one."""
+    body = ErrorBody(
+        "SL-999",
+        f"Sightloop has a bug here ({type(error).__name__}); the server's log has the details",
+        {},
+    )
+    return json_response(ErrorReply(body), status=500)

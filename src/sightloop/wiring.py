@@ -1,0 +1,91 @@
+"""Builds the real backends from the configuration: the only file that sees every room."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sightloop.kernel.blobs import LocalBlobs
+from sightloop.kernel.clock import Clock, SystemClock
+from sightloop.kernel.config import (
+    CONFIG_NAME,
+    STATE_FOLDER,
+    Config,
+    ConfigError,
+    default_config_text,
+    load_config,
+)
+from sightloop.kernel.database import Database, sqlite_url
+from sightloop.kernel.files import write_atomic
+from sightloop.kernel.ids import TimeSortedIds
+from sightloop.kernel.workspace import Workspace
+
+ROOMS_WITH_TABLES = (
+    "kernel.audit",
+    "kernel.events",
+    "kernel.steps",
+    "kernel.tokens",
+    "datasets.store",
+    "tracking.store",
+    "evaluation.store",
+    "registry.store",
+    "telemetry.store",
+    "monitoring.store",
+    "review.store",
+    "fleet.store",
+    "loop.turns",
+    "loop.settings",
+)
+"""Modules that declare tables; importing them tells the database of every table."""
+
+
+def open_workspace(
+    root: Path, environment: Mapping[str, str] = os.environ, *, clock: Clock | None = None
+) -> Workspace:
+    """The workspace in this folder, checked and ready.
+
+    Raises:
+        NotFound: the folder is no workspace.
+        ConfigError: its settings cannot be used.
+        WorkspaceTooNew: a later Sightloop wrote its database.
+    """
+    workspace = _build(root, load_config(root, environment), clock or SystemClock())
+    workspace.db.check()
+    return workspace
+
+
+def create_workspace(
+    root: Path, environment: Mapping[str, str] = os.environ, *, clock: Clock | None = None
+) -> Workspace:
+    """Make a workspace in this folder; one that is there already is completed, not changed."""
+    (root / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+    if not (root / CONFIG_NAME).exists():
+        write_atomic(root / CONFIG_NAME, default_config_text().encode())
+    workspace = _build(root, load_config(root, environment), clock or SystemClock())
+    workspace.db.create()
+    return workspace
+
+
+def _build(root: Path, config: Config, clock: Clock) -> Workspace:
+    for name in ROOMS_WITH_TABLES:
+        importlib.import_module(f"sightloop.{name}")
+    state = root.resolve() / STATE_FOLDER
+    return Workspace(
+        root=root.resolve(),
+        config=config,
+        db=Database(config.database.url or sqlite_url(state / "sightloop.db")),
+        blobs=LocalBlobs(_blob_folder(config, state)),
+        clock=clock,
+        ids=TimeSortedIds(clock),
+    )
+
+
+def _blob_folder(config: Config, state: Path) -> Path:
+    url = config.blobs.url
+    if not url:
+        return state / "blobs"
+    if not url.startswith("file://"):
+        raise ConfigError(where=CONFIG_NAME, problem=f"blobs url {url!r} is not a file:// address")
+    return Path(url.removeprefix("file://"))

@@ -1,0 +1,177 @@
+"""The house stands: imports go one way, pure modules are pure, codes and events are unique."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "sightloop"
+ENGINE = Path(__file__).parents[2] / "packages" / "sightloop-ultralytics" / "src"
+DOCS = Path(__file__).parents[2] / "docs"
+
+ORDER = (
+    "kernel",
+    "contracts",
+    "inference",
+    "datasets",
+    "tracking",
+    "training",
+    "evaluation",
+    "registry",
+    "telemetry",
+    "monitoring",
+    "review",
+    "fleet",
+    "loop",
+    "device",
+    "server",
+    "demo",
+    "cli",
+)
+LIGHT_KERNEL = {"actors", "clock", "digests", "errors", "files", "ids", "progress"}
+DEVICE_MAY_IMPORT = {"kernel", "contracts", "inference", "device"}
+EFFECTS = {"os", "io", "time", "datetime", "random", "secrets", "socket", "subprocess", "pathlib"}
+EFFECTS |= {"logging", "threading", "urllib", "urllib3", "http", "sqlalchemy", "tempfile", "shutil"}
+
+PURE = tuple(
+    ["contracts/profile", "contracts/telemetry", "contracts/bundle", "contracts/check_in", "contracts/job", "inference/letterbox", "inference/heads", "inference/suppression", "inference/histograms", "datasets/values", "datasets/tree", "datasets/splits", "evaluation/matching", "evaluation/bootstrap", "evaluation/gate", "monitoring/detector", "monitoring/scores", "monitoring/dependence", "review/selection", "fleet/rollout", "loop/rules", "demo/charts"]
+)
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield path.relative_to(SOURCE).with_suffix("").as_posix(), path
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "sightloop" and len(parts) > 1 else None
+
+
+def test_a_room_imports_only_rooms_above_it():
+    wrong = []
+    for name, path in modules():
+        room = name.split("/")[0]
+        if room not in ORDER:
+            continue
+        allowed = set(ORDER[: ORDER.index(room) + 1])
+        for imported in imports_of(path):
+            other = room_of(imported)
+            if other is None or other in allowed or imported == "sightloop":
+                continue
+            if room == "cli" and other in {"wiring", "testing"} and name != "cli/render":
+                continue
+            wrong.append(f"{name} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_is_a_room_of_the_house():
+    folders = {path.name for path in SOURCE.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {*ORDER, "testing"}
+
+
+def test_a_device_never_reaches_for_the_server_side():
+    wrong = []
+    for name, path in modules():
+        if not name.startswith(("device/", "inference/", "contracts/")):
+            continue
+        for imported in imports_of(path):
+            room = room_of(imported)
+            heavy = imported.split(".")[0] in {"sqlalchemy", "litestar", "torch", "ultralytics"}
+            if heavy or (room is not None and room not in DEVICE_MAY_IMPORT):
+                wrong.append(f"{name} imports {imported}")
+            if room == "kernel" and imported.count(".") >= 2:
+                if imported.split(".")[2] not in LIGHT_KERNEL:
+                    wrong.append(f"{name} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_but_tests_imports_the_testing_room():
+    wrong = [
+        f"{name} imports {imported}"
+        for name, path in modules()
+        if not name.startswith("testing/")
+        for imported in imports_of(path)
+        if room_of(imported) == "testing"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_core_never_imports_the_agpl_engine():
+    wrong = [
+        name
+        for name, path in modules()
+        for imported in imports_of(path)
+        if imported.split(".")[0] in {"sightloop_ultralytics", "ultralytics", "torch"}
+    ]
+    assert not wrong
+
+
+def test_the_engine_imports_only_contracts_and_the_light_kernel():
+    wrong = []
+    for path in sorted(ENGINE.rglob("*.py")):
+        for imported in imports_of(path):
+            parts = imported.split(".")
+            if parts[0] != "sightloop" or len(parts) < 3:
+                continue
+            if parts[1] != "contracts" and not (parts[1] == "kernel" and parts[2] in LIGHT_KERNEL):
+                wrong.append(f"{path.name} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_module_named_pure_touches_nothing_outside_its_arguments(name: str):
+    path = SOURCE / f"{name}.py"
+    reached = {imported.split(".")[0] for imported in imports_of(path)} & EFFECTS
+    stores = {i for i in imports_of(path) if i.endswith(("store", "kernel.database"))}
+    assert not reached | stores
+
+
+def test_every_error_code_belongs_to_one_class():
+    owners: dict[str, list[str]] = {}
+    for folder in (SOURCE, ENGINE):
+        for path in sorted(folder.rglob("*.py")):
+            for match in re.finditer(
+                r'^    code(?:: ClassVar\[str\])? = "([^"]+)"', path.read_text(), re.M
+            ):
+                owners.setdefault(match[1], []).append(path.name)
+    shared = {code: paths for code, paths in owners.items() if len(paths) > 1}
+    assert not shared
+    assert len(owners) > 20
+
+
+def test_every_public_room_has_a_door_with_a_sorted_all():
+    for room in ORDER:
+        text = (SOURCE / room / "__init__.py").read_text()
+        tree = ast.parse(text)
+        assert ast.get_docstring(tree), room
+        names = next(
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        assert names == sorted(names), room
+        for name in names:
+            is_module = (SOURCE / room / f"{name}.py").exists()
+            assert is_module or (SOURCE / room / name).is_dir(), f"{room}.{name}"
+
+
+def test_importing_the_package_loads_almost_nothing():
+    code = "import sys; before = set(sys.modules); import sightloop; print(len(set(sys.modules) - before))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert int(answer.stdout) < 5
