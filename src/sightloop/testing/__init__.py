@@ -3,4 +3,4 @@
 Nothing outside tests imports this room.
 """
 
-__all__ = ["clock", "faults", "workspaces"]
+__all__ = ["blob_training", "clock", "faults", "models", "tiny_engine", "workspaces"]

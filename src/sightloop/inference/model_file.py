@@ -1,0 +1,157 @@
+"""What an exported detection model says of itself: its input, its head, its classes, its licence.
+
+Ultralytics writes these facts into the file's metadata; the shapes must tell the same story, and a
+file that contradicts itself or leaves a dimension open is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from sightloop.contracts.bundle import HeadLayout, ModelInput, Task
+from sightloop.inference.errors import ForeignModel
+from sightloop.inference.runtime import OnnxSession, Port
+
+_EXPORT_AGAIN = "export it with Ultralytics, format 'onnx', batch 1, dynamic=False"
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How to feed and how to read a model file."""
+
+    task: Task
+    input: ModelInput
+    head: HeadLayout
+    class_names: list[str]
+    declared_licence: str
+    """As the exporter wrote it; empty when it wrote none."""
+    engine_version: str
+    """Version of the library that exported the file; empty when it wrote none."""
+
+
+def read_model_facts(model_file: Path) -> ModelFacts:
+    """The facts of this file; it is loaded but not run.
+
+    Raises:
+        ForeignModel: it is no ONNX file, no detection model, or contradicts itself.
+    """
+    return facts_of(OnnxSession(model_file, threads=1, optimised=False), file=str(model_file))
+
+
+def facts_of(session: OnnxSession, *, file: str) -> ModelFacts:
+    """The facts of a loaded file, which is called `file` in errors.
+
+    Raises:
+        ForeignModel: it is no detection model, or contradicts itself.
+    """
+    try:
+        return _facts_of(session)
+    except _Foreign as foreign:
+        raise ForeignModel(
+            file=file, problem=str(foreign), remedy=foreign.remedy
+        ) from foreign.__cause__
+
+
+class _Foreign(Exception):
+    """What is wrong with the file, before its name is known."""
+
+    def __init__(self, problem: str, remedy: str = _EXPORT_AGAIN) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
+
+
+def _facts_of(session: OnnxSession) -> ModelFacts:
+    metadata = session.metadata
+    _check_kind(metadata)
+    class_names = _class_names(metadata)
+    model_input = _input_of(session.inputs, metadata)
+    return ModelFacts(
+        task="detect",
+        input=model_input,
+        head=_head_of(session.outputs, metadata, n_classes=len(class_names)),
+        class_names=class_names,
+        declared_licence=metadata.get("license", ""),
+        engine_version=metadata.get("version", ""),
+    )
+
+
+def _check_kind(metadata: Mapping[str, str]) -> None:
+    task = metadata.get("task")
+    if task is None:
+        raise _Foreign("its metadata does not name a task")
+    if task != "detect":
+        raise _Foreign(f"its task is {task!r}", "Sightloop runs models of the task 'detect'")
+    for key, wanted in (("batch", 1), ("channels", 3)):
+        if key in metadata and _literal(metadata, key) != wanted:
+            raise _Foreign(f"its {key} is {metadata[key]}, not {wanted}")
+
+
+def _class_names(metadata: Mapping[str, str]) -> list[str]:
+    names = _literal(metadata, "names")
+    if not isinstance(names, dict) or not names:
+        raise _Foreign("its metadata names no classes")
+    if sorted(names) != list(range(len(names))):
+        raise _Foreign(f"its class indices are {sorted(names)}, not 0 to {len(names) - 1}")
+    return [str(names[index]) for index in range(len(names))]
+
+
+def _input_of(inputs: list[Port], metadata: Mapping[str, str]) -> ModelInput:
+    if len(inputs) != 1:
+        raise _Foreign(f"it has {len(inputs)} inputs, not one")
+    port = inputs[0]
+    sizes = _fixed_shape(port)
+    if port.dtype != "tensor(float)" or len(sizes) != 4 or sizes[:2] != [1, 3]:
+        raise _Foreign(f"its input is {port.dtype} {sizes}, not tensor(float) [1, 3, h, w]")
+    height_px, width_px = sizes[2:]
+    if "imgsz" in metadata and _literal(metadata, "imgsz") != [height_px, width_px]:
+        raise _Foreign(
+            f"its metadata says imgsz {metadata['imgsz']} but its input is "
+            f"{height_px} x {width_px} px high and wide"
+        )
+    return ModelInput(width_px=width_px, height_px=height_px)
+
+
+def _head_of(outputs: list[Port], metadata: Mapping[str, str], *, n_classes: int) -> HeadLayout:
+    """`end2end` decides, for (1, 6, n) fits a raw head of two classes and looks like the other."""
+    if len(outputs) != 1:
+        raise _Foreign(f"it has {len(outputs)} outputs, not one")
+    sizes = _fixed_shape(outputs[0])
+    end_to_end = _literal(metadata, "end2end")
+    if not isinstance(end_to_end, bool):
+        raise _Foreign("its metadata does not say whether its head is end to end")
+    if len(sizes) == 3 and sizes[0] == 1:
+        if end_to_end and sizes[2] == 6:
+            return "end_to_end"
+        if not end_to_end and sizes[1] == 4 + n_classes:
+            return "raw"
+        if sizes[2] == 6:
+            raise _Foreign(
+                "suppression with fixed thresholds is built into it",
+                "export it with nms=False or without the argument nms",
+            )
+    wanted = "(1, k, 6)" if end_to_end else f"(1, {4 + n_classes}, n)"
+    raise _Foreign(
+        f"its output has the shape {sizes}, but {n_classes} classes and "
+        f"end2end={end_to_end} make {wanted}"
+    )
+
+
+def _fixed_shape(port: Port) -> list[int]:
+    sizes = [size for size in port.shape if isinstance(size, int) and size > 0]
+    if len(sizes) != len(port.shape):
+        raise _Foreign(f"the shape of {port.name!r} is open: {port.shape}")
+    return sizes
+
+
+def _literal(metadata: Mapping[str, str], key: str) -> object:
+    """A value that Ultralytics wrote with `str`; `literal_eval` reads it and runs nothing."""
+    if key not in metadata:
+        raise _Foreign(f"its metadata has no {key!r}")
+    try:
+        value: object = ast.literal_eval(metadata[key])
+    except (ValueError, SyntaxError) as error:
+        raise _Foreign(f"its metadata {key!r} cannot be read: {metadata[key][:80]!r}") from error
+    return value
