@@ -11,6 +11,7 @@ __all__ = [
     "check_in",
     "decode",
     "job",
+    "job_lines",
     "numbers",
     "profile",
     "telemetry",

@@ -1,7 +1,8 @@
 """One training job: what an engine process is asked, and what it tells while it works.
 
-The engine reads `job.json` and appends lines to `events.jsonl`, numbered from 1 without gaps; its
-standard output is only a log. Specification: docs/formats/job.md.
+The engine is started with the path of `job.json` as its last argument. It appends lines to
+`events.jsonl` in the job's output folder, numbered from 1 without gaps; its standard output is
+only a log. Specification: docs/formats/job.md.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from sightloop.contracts.bundle import Detection
+from sightloop.contracts.numbers import Number, from_wire
 
 FORMAT: Literal["sightloop.job/1"] = "sightloop.job/1"
 VIEW_FORMAT: Literal["sightloop.view/1"] = "sightloop.view/1"
@@ -18,6 +20,14 @@ VIEW_FORMAT: Literal["sightloop.view/1"] = "sightloop.view/1"
 JOB_NAME = "job.json"
 EVENTS_NAME = "events.jsonl"
 VIEW_NAME = "view.json"
+
+MODEL_ARTIFACT = "model.onnx"
+CHECKPOINT_ARTIFACT = "checkpoint.pt"
+PARITY_ARTIFACT = "parity.json"
+"""Names under which a run keeps what every engine delivers, whatever its files are called."""
+
+CANCELLED_CODE = "ENGINE-CANCELLED"
+"""The code of a failed line that answers SIGTERM."""
 
 
 class LabelledBox(msgspec.Struct, frozen=True, array_like=True):
@@ -52,7 +62,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to train. Paths are absolute; only `output` may be written to."""
+    """What to train. Paths are absolute; only the folder `output` may be written to."""
 
     format: Literal["sightloop.job/1"] = FORMAT
     id: str
@@ -69,7 +79,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     """The engine's own settings, passed on as they are; it refuses ones it does not know."""
     parity_images: list[str] = []
-    """Files of the view on which the checkpoint's own answers are wanted, as `parity.json`."""
+    """Files of the view on which the checkpoint's own answers are wanted, as the artifact
+    `parity.json`."""
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -93,12 +104,17 @@ class MetricLine(_Line, frozen=True, kw_only=True, tag="metric"):
     """A number about the model at a step (an epoch for most engines)."""
 
     name: str
-    value: float
+    value: Number
     step: int
+
+    @property
+    def measured(self) -> float:
+        """The value as a float again; NaN and the infinities travel as text."""
+        return from_wire(self.value)
 
 
 class ArtifactLine(_Line, frozen=True, kw_only=True, tag="artifact"):
-    """A file worth keeping, relative to the job's output folder."""
+    """A file worth keeping; `file` is relative to the job's output folder and complete by now."""
 
     name: str
     file: str
