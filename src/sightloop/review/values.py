@@ -1,0 +1,103 @@
+"""Tasks and their labels, as the other rooms read them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from sightloop.contracts.bundle import Detection
+from sightloop.contracts.telemetry import Lane
+from sightloop.datasets.values import BoxPx, ClassId
+from sightloop.kernel.digests import Digest
+from sightloop.telemetry.values import StreamKey
+
+Purpose = Literal["audit", "train"]
+"""What the labels are for: to measure the model, or to teach the next one. Never both."""
+
+TaskState = Literal["flagged", "open", "done", "skipped", "withdrawn"]
+"""flagged: chosen, and not asked of anyone yet; open: waits for labels; done: has them;
+skipped: somebody could not tell, another may; withdrawn: no longer wanted."""
+
+AUDIT_PRIORITY = 2.0
+"""Above every other task's, which are at most 1: audits are what makes the numbers honest."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept image that a person should label; there is at most one per kept image.
+
+    `prelabels` are what the device's bundle reported, with class indices of that bundle; a blind
+    task has none. `incident` is the one it was chosen for, `opened_for` the one that had it opened.
+    `note` says why it was skipped or withdrawn.
+    """
+
+    id: str
+    kept: str
+    purpose: Purpose
+    state: TaskState
+    priority: float
+    incident: str | None
+    opened_for: str | None
+    blind: bool
+    prelabels: list[Detection]
+    image: Digest
+    width_px: int
+    height_px: int
+    media_type: str
+    device: str
+    stream: str
+    bundle: Digest
+    group: str
+    lane: Lane
+    inclusion_probability: float
+    captured_at_ms: int
+    created_at_ms: int
+    changed_at_ms: int
+    note: str = ""
+
+    @property
+    def camera(self) -> StreamKey:
+        """The stream its image came from."""
+        return StreamKey(self.device, self.stream)
+
+
+class LabelBox(msgspec.Struct, frozen=True, array_like=True):
+    """One labelled object on the upright image."""
+
+    class_id: ClassId
+    box: BoxPx
+
+
+class TaskLabels(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody saw on a task's image. Labels are saved once and never change.
+
+    `labelled_for` are the classes that were looked for: all of the branch's taxonomy at that time.
+    `blind` says that the labeller saw no pre-labels. `duration_ms` is None where nobody took the
+    time. `commit` is the first data set version that holds them, None before. `number` grows in
+    the order of saving and is given by the store.
+    """
+
+    task: str
+    purpose: Purpose
+    branch: str
+    boxes: list[LabelBox]
+    slices: dict[str, str]
+    strata: list[str]
+    split_key: str | None
+    blind: bool
+    source: str
+    labelled_by: str
+    labelled_at_ms: int
+    duration_ms: int | None
+    labelled_for: list[ClassId]
+    commit: Digest | None = None
+    number: int = 0
+
+
+class LabelCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Verified labels of one stratum and purpose."""
+
+    stratum: str
+    purpose: Purpose
+    n_images: int
+    n_boxes: int
