@@ -1,0 +1,17 @@
+"""Whether production still looks like the reference: sequential tests, and incidents when not.
+
+The room reads profiles and audited losses from `telemetry`, carries one test per stream and
+measure, and opens an incident with frozen evidence when a test alarms. It never asks a device for
+anything, never labels and never decides what follows from an incident: that is `loop`.
+"""
+
+__all__ = [
+    "budget",
+    "delay",
+    "dependence",
+    "detector",
+    "references",
+    "scores",
+    "settings",
+    "words",
+]
