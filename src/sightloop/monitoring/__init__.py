@@ -6,12 +6,22 @@ anything, never labels and never decides what follows from an incident: that is 
 """
 
 __all__ = [
+    "advance",
+    "batch",
     "budget",
     "delay",
     "dependence",
     "detector",
+    "errors",
+    "evidence",
+    "freezing",
+    "incidents",
+    "monitors",
     "references",
+    "releases",
+    "roster",
     "scores",
     "settings",
+    "store",
     "words",
 ]
