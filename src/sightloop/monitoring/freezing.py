@@ -188,12 +188,13 @@ def _profiles_since_change(tx: Tx, alarm: Alarm) -> list[Profile]:
     found = [alarm.window]
     wanted = alarm.monitors[0].state.n_images_since_change - alarm.window.n_images
     before = {step.number for step in alarm.steps[:-1]}
-    for stored in profiles_of(tx, alarm.camera, limit=MAX_STEPS):
+    stored = [one for one in profiles_of(tx, alarm.camera, limit=MAX_STEPS) if one.number in before]
+    # By number, the order in which they were counted: a device's clock may have been set back.
+    for one in sorted(stored, key=lambda one: -one.number):
         if wanted <= 0:
             break
-        if stored.number in before:
-            found.append(stored.profile)
-            wanted -= stored.profile.n_images
+        found.append(one.profile)
+        wanted -= one.profile.n_images
     return found
 
 
