@@ -21,9 +21,7 @@ from sightloop.contracts.job import LabelledBox, ViewImage
 from sightloop.inference.geometry import place, to_image, to_input
 from sightloop.inference.images import Picture
 from sightloop.inference.letterbox import letterbox, to_tensor
-from sightloop.testing.models import CELLS_PER_SIDE, DEFAULT_LEVEL, write_blob_model
-
-_STEEPNESS = 30.0
+from sightloop.testing.models import CELLS_PER_SIDE, DEFAULT_LEVEL, STEEPNESS, write_blob_model
 
 
 class BlobWeights(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +77,7 @@ def measure_amounts(images: Iterable[tuple[ViewImage, Picture]], weights: BlobWe
 def answer(picture: Picture, weights: BlobWeights, *, score_floor: float) -> list[Detection]:
     """What the weights find, computed here and not by the exported file."""
     height_px, width_px = picture.shape[:2]
-    scores = 1 / (1 + np.exp(-_STEEPNESS * (_amounts_of(picture, weights) - weights.level)))
+    scores = 1 / (1 + np.exp(-STEEPNESS * (_amounts_of(picture, weights) - weights.level)))
     best, classes = scores.max(axis=1), scores.argmax(axis=1)
     cells = np.flatnonzero(best >= score_floor)
     cells = cells[np.argsort(-best[cells], kind="stable")]

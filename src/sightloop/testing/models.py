@@ -6,9 +6,10 @@ the file trains in no time (it is written, not trained), answers in a fraction o
 has the metadata, the shapes and the faults of a real export: other rooms test with it instead of
 with torch. Up to four classes are told apart well.
 
-`threshold_level` and `gains` make it better or worse. At the default level it finds `PLAIN` blobs
-and hardly answers to `PALE` and `DIM` ones, which are a new product line and a failed lamp to it;
-at `SENSITIVE_LEVEL` it finds all three. A gain of 0 blinds it to a class.
+`threshold_level` and `gains` make it better or worse. At the default level it finds `PLAIN` blobs,
+but of `PALE` and `DIM` ones, a new product line and a failed lamp to it, it scores some faintly and
+gives the rest less than any evaluation looks at; at `SENSITIVE_LEVEL` it finds all of the three.
+A gain of 0 blinds it to a class.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 CELLS_PER_SIDE = 8
 DEFAULT_LEVEL = 0.33
 """How much of a class's hue, in units of a full colour, makes a score of one half."""
-SENSITIVE_LEVEL = 0.12
+SENSITIVE_LEVEL = 0.1
+STEEPNESS = 60.0
+"""How fast the score rises with the amount of hue: a score is sigmoid(60 (amount - level))."""
 
-_STEEPNESS = 30.0
 _BACKGROUND_GREY = 110
 
 
@@ -43,13 +45,15 @@ class BlobStyle:
 
     saturation: float
     brightness: float
+    fading: float = 0.0
+    """Each blob loses a random share of its colour, at most this."""
     noise_grey: float = 6.0
     """Standard deviation of the noise, in grey levels."""
 
 
 PLAIN = BlobStyle(saturation=0.9, brightness=0.9)
-PALE = BlobStyle(saturation=0.42, brightness=0.9)
-DIM = BlobStyle(saturation=0.9, brightness=0.42)
+PALE = BlobStyle(saturation=0.52, brightness=0.9, fading=0.55)
+DIM = BlobStyle(saturation=0.9, brightness=0.52, fading=0.55)
 
 
 class BlobImage(NamedTuple):
@@ -130,7 +134,9 @@ def draw_blob_image(
         top = min(max(row * cell_px + shift_y, 0), size_px - cell_px)
         class_index = int(rng.integers(n_classes))
         rgb = _hue(class_index, n_classes, style.saturation, style.brightness)
-        colours[top : top + cell_px, left : left + cell_px] = 255 * np.array(rgb[::-1])
+        from_grey = 255 * np.array(rgb[::-1]) - _BACKGROUND_GREY
+        faded = _BACKGROUND_GREY + (1 - style.fading * rng.random()) * from_grey
+        colours[top : top + cell_px, left : left + cell_px] = faded
         boxes.append(LabelledBox(class_index, left, top, left + cell_px, top + cell_px))
     pixels = np.clip(colours + noise, 0, 255).astype(np.uint8)
     return BlobImage(cv2.imencode(".jpg", pixels)[1].tobytes(), boxes)
@@ -157,7 +163,7 @@ def _score_part(weights: NDArray[np.float32], level: float, *, size_px: int) -> 
         ],
         {
             "weights": weights[:, :, np.newaxis, np.newaxis],
-            "bias": np.full(n_classes, -_STEEPNESS * level, dtype=np.float32),
+            "bias": np.full(n_classes, -STEEPNESS * level, dtype=np.float32),
             "anchors_last": np.array([1, n_classes, -1], dtype=np.int64),
         },
     )
@@ -210,9 +216,7 @@ def _hue_weights(n_classes: int, gains: Sequence[float] | None) -> NDArray[np.fl
     hues = colours - colours.mean(axis=1, keepdims=True)
     units = hues / np.linalg.norm(hues, axis=1, keepdims=True)
     strengths = np.ones(n_classes) if gains is None else np.asarray(gains, dtype=np.float64)
-    weights: NDArray[np.float32] = (_STEEPNESS * strengths[:, np.newaxis] * units).astype(
-        np.float32
-    )
+    weights: NDArray[np.float32] = (STEEPNESS * strengths[:, np.newaxis] * units).astype(np.float32)
     return weights
 
 
