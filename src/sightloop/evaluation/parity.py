@@ -1,0 +1,100 @@
+"""Whether an exported file answers as the checkpoint it was exported from.
+
+Exporting rounds, fuses and reorders; vendors' own tables show exports that lost a third of their
+precision. So the engine writes down what the checkpoint itself finds in some images, and the file
+that will be shipped must find the same there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from sightloop.contracts.bundle import Detection
+from sightloop.contracts.job import LabelledBox, Parity
+from sightloop.evaluation.matching import match
+
+MIN_OVERLAP = 0.9
+SCORE_TOLERANCE = 0.05
+
+
+class ParityResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the file and the checkpoint agree."""
+
+    n_images: int
+    n_compared: int
+    """Detections of both sides that were looked at."""
+    agreement: float | None
+    """Share of them that the other side has too; None when there was nothing to compare."""
+    worst_box_px: float
+    """Largest distance of a corner's coordinate between the two, over detections both have."""
+    worst_score: float
+    """Largest difference in score between the two, over detections both have."""
+
+
+def check_parity(parity: Parity, answers: Mapping[str, Sequence[Detection]]) -> ParityResult:
+    """Compare the checkpoint's answers with the exported file's own.
+
+    Two detections are the same when they are of one class, overlap by at least `MIN_OVERLAP` and
+    differ in score by at most `SCORE_TOLERANCE`. One that only one side has, with a score that
+    close to the floor, may lie below the floor on the other side and is not looked at; nor is a
+    box without area.
+
+    Args:
+        parity: the checkpoint's answers.
+        answers: the file's, by the image's file name, down to the same score floor.
+    """
+    results = [
+        _compare(
+            [one for one in answer.detections if one.x1 < one.x2 and one.y1 < one.y2],
+            answers.get(answer.file, ()),
+            clear_of_floor=parity.score_floor + SCORE_TOLERANCE,
+        )
+        for answer in parity.answers
+    ]
+    n_compared = sum(result.n_compared for result in results)
+    n_alike = sum(2 * len(result.alike) for result in results)
+    alike = [pair for result in results for pair in result.alike]
+    return ParityResult(
+        n_images=len(results),
+        n_compared=n_compared,
+        agreement=n_alike / n_compared if n_compared else None,
+        worst_box_px=max((_box_distance_px(*pair) for pair in alike), default=0.0),
+        worst_score=max((abs(one.score - other.score) for one, other in alike), default=0.0),
+    )
+
+
+class _Comparison(msgspec.Struct, frozen=True):
+    n_compared: int
+    alike: list[tuple[Detection, Detection]]
+
+
+def _compare(
+    expected: Sequence[Detection], found: Sequence[Detection], *, clear_of_floor: float
+) -> _Comparison:
+    targets = [LabelledBox(one.class_index, one.x1, one.y1, one.x2, one.y2) for one in expected]
+    pairs = [
+        (partner, row)
+        for row, partner in enumerate(match(found, targets, iou=MIN_OVERLAP))
+        if partner is not None
+        and abs(expected[partner].score - found[row].score) <= SCORE_TOLERANCE
+    ]
+    alone = _without(expected, {partner for partner, _ in pairs})
+    alone += _without(found, {row for _, row in pairs})
+    n_alone = sum(one.score >= clear_of_floor for one in alone)
+    alike = [(expected[partner], found[row]) for partner, row in pairs]
+    return _Comparison(2 * len(pairs) + n_alone, alike)
+
+
+def _without(detections: Sequence[Detection], rows: set[int]) -> list[Detection]:
+    return [one for row, one in enumerate(detections) if row not in rows]
+
+
+def _box_distance_px(one: Detection, other: Detection) -> float:
+    return max(
+        abs(one.x1 - other.x1),
+        abs(one.y1 - other.y1),
+        abs(one.x2 - other.x2),
+        abs(one.y2 - other.y2),
+    )
