@@ -60,7 +60,7 @@ def test_an_evaluation_says_what_was_found_where(workspace, commit, package):
     assert strata["line=plain"].mean_loss == 0 < strata["line=pale"].mean_loss
     assert set(evaluation.summary.ap50_by_class) == {"scratch", "dent"}
     assert evaluation.runtime.startswith("onnxruntime ")
-    assert evaluation.runtime.endswith(" cpu, 1 threads")
+    assert evaluation.runtime.endswith(" cpu, threads 1")
 
 
 def test_a_better_bundle_is_found_better_on_the_same_images(workspace, commit, package):

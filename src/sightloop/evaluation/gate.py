@@ -152,9 +152,9 @@ def _judge_minimum(rules: GateRules, candidate: Judged) -> RuleVerdict:
 
 
 def _judge_against(rules: GateRules, candidate: Judged, champion: Judged) -> Iterator[RuleVerdict]:
-    not_worse = {"": rules.max_drop, **dict(sorted(rules.protected.items()))}
-    for stratum, max_drop in not_worse.items():
-        scope = _Scope(f"protected:{stratum}" if stratum else "overall", stratum, max_drop)
+    not_worse = [_Scope("overall", "", rules.max_drop)]
+    not_worse += [_Scope(f"protected:{s}", s, drop) for s, drop in sorted(rules.protected.items())]
+    for scope in not_worse:
         yield _judge_change(rules, scope, candidate, champion, judge_gain=_judge_not_worse)
     for stratum in rules.better_on:
         scope = _Scope(f"better_on:{stratum}", stratum, 0.0)
@@ -198,7 +198,7 @@ def _judge_not_worse(scope: _Scope, gain: Gain, told: str) -> RuleVerdict:
         rule=scope.rule,
         outcome=outcome,
         reason=f"{told}, {change}; {why}.",
-        value=-gain.gain,
+        value=0.0 - gain.gain,  # not -gain, which makes -0.0 of no change
         bound=scope.bound,
     )
 

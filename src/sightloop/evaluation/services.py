@@ -212,4 +212,4 @@ def _id_of(request: EvaluateBundle) -> str:
 
 def _runtime_of(request: EvaluateBundle) -> str:
     """Threads belong to it: they decide the latency, and may change the last digit of a score."""
-    return f"{RUNTIME_NAME}, {request.threads} threads"
+    return f"{RUNTIME_NAME}, threads {request.threads}"
