@@ -1,0 +1,27 @@
+"""Models, their versions, what was decided about them, and the owner's signature.
+
+A run becomes a version: an immutable bundle with a number. A verdict says whether it may be
+released, an alias points at the one that is, and the owner's key vouches for it in update metadata
+that devices verify. This room never trains, never measures (evaluation does) and never talks to a
+device.
+"""
+
+__all__ = [
+    "aliases",
+    "card",
+    "catalogue",
+    "errors",
+    "gating",
+    "golden",
+    "keys",
+    "packaging",
+    "reference",
+    "release",
+    "services",
+    "signing",
+    "store",
+    "threshold",
+    "unseen",
+    "update_metadata",
+    "values",
+]

@@ -1,0 +1,184 @@
+"""What can go wrong with models and versions. Codes start with REG-."""
+
+from __future__ import annotations
+
+from sightloop.kernel.errors import BadInput, Conflict, Damaged, Refused
+
+
+class BadModelName(BadInput):
+    """A model's name becomes a file name, a path pattern and a role in the update metadata."""
+
+    code = "REG-001"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(
+            f"{name[:80]!r} cannot name a model; use up to 63 of a-z, 0-9, '_' and '-', "
+            "beginning with a letter or digit",
+            name=name[:80],
+        )
+
+
+class BadAliasName(BadInput):
+    """An alias must be told apart from a version number wherever `model@...` is read."""
+
+    code = "REG-002"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(
+            f"{name[:80]!r} cannot name an alias; use up to 63 of a-z, 0-9, '_' and '-', "
+            "beginning with a letter",
+            name=name[:80],
+        )
+
+
+class BadVersionReference(BadInput):
+    """A text does not name a version of a model."""
+
+    code = "REG-003"
+
+    def __init__(self, *, text: str) -> None:
+        super().__init__(
+            f"{text[:120]!r} does not name a model version; write MODEL@NUMBER or MODEL@ALIAS, "
+            "as in 'pcb@3' or 'pcb@champion'",
+            text=text[:120],
+        )
+
+
+class RunNotPackable(Refused):
+    """A run did not leave behind what a version needs."""
+
+    code = "REG-010"
+
+    def __init__(self, *, run: str, why: str) -> None:
+        super().__init__(
+            f"run {run} cannot become a model version: {why}; package a run that finished",
+            run=run,
+            why=why,
+        )
+
+
+class NothingUnseen(Refused):
+    """Every image of the commit was trained on, so nothing honest can be said of the model."""
+
+    code = "REG-011"
+
+    def __init__(self, *, run: str, commit: str, splits: list[str]) -> None:
+        super().__init__(
+            f"run {run} cannot become a model version: commit {commit} has no image in the splits "
+            f"{', '.join(splits)}; give the dataset a split rule that holds some back",
+            run=run,
+            commit=commit,
+            splits=splits,
+        )
+
+
+class ClassesDiffer(Refused):
+    """The exported file and the dataset commit do not mean the same classes."""
+
+    code = "REG-012"
+
+    def __init__(self, *, run: str, in_file: list[str], in_commit: list[str]) -> None:
+        super().__init__(
+            f"run {run} cannot become a model version: its file names the classes {in_file}, "
+            f"its dataset commit {in_commit}; train again from this commit",
+            run=run,
+            in_file=in_file,
+            in_commit=in_commit,
+        )
+
+
+class NotReleasable(Refused):
+    """The latest verdict on a version, or the lack of one, forbids what was asked."""
+
+    code = "REG-020"
+
+    def __init__(self, *, version: str, action: str, outcome: str, reasons: list[str]) -> None:
+        if outcome == "none":
+            why = "nobody has gated it; run `sightloop models gate`"
+        else:
+            why = f"its latest verdict is {outcome}: " + "; ".join(reasons)
+        super().__init__(
+            f"{version} cannot {action}: {why}",
+            version=version,
+            action=action,
+            outcome=outcome,
+            reasons=reasons,
+        )
+
+
+class AliasMoved(Conflict):
+    """The alias no longer points where the caller believed."""
+
+    code = "REG-021"
+
+    def __init__(self, *, alias: str, expected: int | None, found: int | None) -> None:
+        super().__init__(
+            f"{alias} points at {_number(found)}, not at {_number(expected)}; "
+            "look at what changed and repeat",
+            alias=alias,
+            expected=expected,
+            found=found,
+        )
+
+
+class OwnerKeyMissing(Refused):
+    """The model has an owner key, but its private half is not on this host."""
+
+    code = "REG-030"
+
+    def __init__(self, *, model: str, key_id: str, path: str) -> None:
+        super().__init__(
+            f"the owner key {key_id} of {model} is not at {path}; sign where that key is kept, "
+            "or restore the file",
+            model=model,
+            key_id=key_id,
+            path=path,
+        )
+
+
+class OwnerKeyForeign(Refused):
+    """The key file is not the key to which the update metadata delegates this model."""
+
+    code = "REG-031"
+
+    def __init__(self, *, model: str, expected: str, found: str, path: str) -> None:
+        super().__init__(
+            f"{path} holds key {found}, but {model} is owned by key {expected}; devices would "
+            "refuse what this file signs - restore the owner's key",
+            model=model,
+            expected=expected,
+            found=found,
+            path=path,
+        )
+
+
+class KeyUnreadable(Damaged):
+    """A key file is there but holds no private key this Sightloop can use."""
+
+    code = "REG-040"
+
+    def __init__(self, *, path: str, detail: str) -> None:
+        super().__init__(
+            f"{path} is not an unencrypted ECDSA P-256 private key in PEM ({detail}); "
+            "restore it from a backup",
+            path=path,
+            detail=detail,
+        )
+
+
+class UpdateMetadataDamaged(Damaged):
+    """A file of the update metadata is not what a signer wrote."""
+
+    code = "REG-041"
+
+    def __init__(self, *, path: str, detail: str) -> None:
+        super().__init__(
+            f"the update metadata file {path} cannot be used: {detail}; nothing was published - "
+            "restore it from a backup, or remove it if it was never published",
+            path=path,
+            detail=detail,
+        )
+
+
+def _number(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"

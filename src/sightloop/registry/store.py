@@ -1,0 +1,292 @@
+"""The tables of models, versions, verdicts and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from sightloop.contracts.bundle import BundleFile
+from sightloop.evaluation.gate import Verdict
+from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.digests import Digest
+from sightloop.kernel.errors import NotFound
+from sightloop.registry.values import (
+    Alias,
+    ModelName,
+    ModelVersion,
+    PublicKey,
+    VerdictId,
+    VerdictRecord,
+    parse_reference,
+)
+
+_models = Table(
+    "models",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner_key_id", Text),
+    Column("owner_public_pem", Text),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+_versions = Table(
+    "model_versions",
+    metadata,
+    Column("model", ForeignKey("models.name"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("bundle", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("dataset_commit", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("signed_at_ms", BigInteger),
+    PrimaryKeyConstraint("model", "number"),
+    # One run gives a model one version, however often it is packaged.
+    UniqueConstraint("model", "run"),
+    Index("model_versions_by_bundle", "bundle"),
+)
+_files = Table(
+    "bundle_files",
+    metadata,
+    Column("bundle", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bundle", "name"),
+    Index("bundle_files_by_digest", "digest"),
+)
+_verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("model", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("champion", Integer),
+    Column("verdict", Text, nullable=False),
+    Column("evaluation", Text, nullable=False),
+    Column("champion_evaluation", Text),
+    Column("decided_at_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
+    Index("verdicts_by_version", "model", "number", "sequence"),
+)
+_aliases = Table(
+    "model_aliases",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("moved_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "alias"),
+    ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
+)
+
+
+def add_version(
+    tx: Tx,
+    *,
+    model: ModelName,
+    bundle: Digest,
+    files: Iterable[BundleFile],
+    run: str,
+    dataset_commit: Digest,
+    now_ms: int,
+) -> ModelVersion:
+    """Record the next version of the model, and the model itself with its first one."""
+    if tx.execute(select(_models.c.name).where(_models.c.name == model)).first() is None:
+        tx.execute(insert(_models).values(name=model, created_at_ms=now_ms))
+    last = tx.execute(
+        select(func.max(_versions.c.number)).where(_versions.c.model == model)
+    ).scalar_one()
+    version = ModelVersion(
+        model=model,
+        number=(last or 0) + 1,
+        bundle=bundle,
+        run=run,
+        dataset_commit=dataset_commit,
+        created_at_ms=now_ms,
+    )
+    tx.execute(insert(_versions).values(msgspec.structs.asdict(version)))
+    if tx.execute(select(_files.c.bundle).where(_files.c.bundle == bundle)).first() is None:
+        rows = [{"bundle": bundle, **msgspec.structs.asdict(file)} for file in files]
+        tx.execute(insert(_files), rows)
+    return version
+
+
+def version_of_run(tx: Tx, *, model: ModelName, run: str) -> ModelVersion | None:
+    """The version this run became, if it did."""
+    return _version(tx, (_versions.c.model == model) & (_versions.c.run == run))
+
+
+def version_of_bundle(tx: Tx, bundle: Digest) -> ModelVersion | None:
+    """The version that is this bundle."""
+    return _version(tx, _versions.c.bundle == bundle)
+
+
+def get_version(tx: Tx, model: str, number: int) -> ModelVersion:
+    """That version.
+
+    Raises:
+        NotFound: the model has no such version.
+    """
+    version = _version(tx, (_versions.c.model == model) & (_versions.c.number == number))
+    if version is None:
+        raise NotFound(
+            what="model version", name=f"{model}@{number}", hint="see `sightloop models list`"
+        )
+    return version
+
+
+def find_version(tx: Tx, text: str) -> ModelVersion:
+    """The version that `MODEL@NUMBER` or `MODEL@ALIAS` names.
+
+    Raises:
+        BadVersionReference: the text has another form.
+        NotFound: there is no such version, or the alias points nowhere.
+    """
+    reference = parse_reference(text)
+    if reference.number is not None:
+        return get_version(tx, reference.model, reference.number)
+    assert reference.alias is not None, "a reference has a number or an alias"
+    alias = find_alias(tx, reference.model, reference.alias)
+    if alias is None:
+        raise NotFound(what="alias", name=text, hint="set it with `sightloop models promote`")
+    return get_version(tx, reference.model, alias.number)
+
+
+def versions_of(tx: Tx, model: str) -> list[ModelVersion]:
+    """Every version of the model, oldest first."""
+    rows = tx.execute(
+        select(_versions).where(_versions.c.model == model).order_by(_versions.c.number)
+    )
+    return [ModelVersion(**row) for row in rows.mappings()]
+
+
+def model_names(tx: Tx) -> list[ModelName]:
+    """Every model, by name."""
+    return [ModelName(name) for name in tx.scalars(select(_models.c.name).order_by(_models.c.name))]
+
+
+def mark_signed(tx: Tx, version: ModelVersion, *, now_ms: int) -> bool:
+    """Note that the owner vouches for the version; False when that was known."""
+    marked = tx.execute(
+        update(_versions)
+        .where(
+            (_versions.c.model == version.model)
+            & (_versions.c.number == version.number)
+            & _versions.c.signed_at_ms.is_(None)
+        )
+        .values(signed_at_ms=now_ms)
+    )
+    return marked.rowcount == 1
+
+
+def is_released(tx: Tx, digest: Digest) -> bool:
+    """Whether the blob is part of a signed version: devices may have no other."""
+    signed = _versions.c.signed_at_ms.is_not(None)
+    manifest = select(_versions.c.bundle).where(signed & (_versions.c.bundle == digest))
+    file = (
+        select(_files.c.bundle)
+        .join(_versions, _versions.c.bundle == _files.c.bundle)
+        .where(signed & (_files.c.digest == digest))
+    )
+    return tx.execute(manifest.union_all(file).limit(1)).first() is not None
+
+
+def add_verdict(tx: Tx, record: VerdictRecord) -> None:
+    """Record the verdict; the newest one of a version is the one that counts."""
+    values = msgspec.structs.asdict(record)
+    values["verdict"] = msgspec.json.encode(record.verdict, order="sorted").decode()
+    tx.execute(insert(_verdicts).values(values))
+
+
+def find_verdict(tx: Tx, verdict: str) -> VerdictRecord | None:
+    """The verdict of that id."""
+    row = tx.execute(select(_verdicts).where(_verdicts.c.id == verdict)).mappings().first()
+    return None if row is None else _verdict_of(row)
+
+
+def latest_verdict(tx: Tx, model: str, number: int) -> VerdictRecord | None:
+    """What was decided last about the version; None when nobody gated it."""
+    query = (
+        select(_verdicts)
+        .where((_verdicts.c.model == model) & (_verdicts.c.number == number))
+        .order_by(_verdicts.c.sequence.desc())
+        .limit(1)
+    )
+    row = tx.execute(query).mappings().first()
+    return None if row is None else _verdict_of(row)
+
+
+def find_alias(tx: Tx, model: str, alias: str) -> Alias | None:
+    """Where the alias points; None when it points nowhere."""
+    mine = (_aliases.c.model == model) & (_aliases.c.alias == alias)
+    row = tx.execute(select(_aliases).where(mine)).mappings().first()
+    return None if row is None else Alias(**row)
+
+
+def aliases_of(tx: Tx, model: str) -> list[Alias]:
+    """Every alias of the model, by name."""
+    rows = tx.execute(
+        select(_aliases).where(_aliases.c.model == model).order_by(_aliases.c.alias)
+    ).mappings()
+    return [Alias(**row) for row in rows]
+
+
+def put_alias(tx: Tx, alias: Alias) -> None:
+    """Point the alias there; who may do so is decided in `aliases`."""
+    mine = (_aliases.c.model == alias.model) & (_aliases.c.alias == alias.alias)
+    values = msgspec.structs.asdict(alias)
+    if tx.execute(update(_aliases).where(mine).values(values)).rowcount == 0:
+        tx.execute(insert(_aliases).values(values))
+
+
+def owner_keys(tx: Tx) -> dict[ModelName, PublicKey]:
+    """The owner key of each model that has one."""
+    query = select(_models).where(_models.c.owner_key_id.is_not(None)).order_by(_models.c.name)
+    return {
+        ModelName(row["name"]): PublicKey(row["owner_key_id"], row["owner_public_pem"])
+        for row in tx.execute(query).mappings()
+    }
+
+
+def set_owner_key(tx: Tx, model: ModelName, key: PublicKey) -> None:
+    """Record the model's owner key; a model has one, and it does not change here."""
+    keyless = (_models.c.name == model) & _models.c.owner_key_id.is_(None)
+    values = {"owner_key_id": key.id, "owner_public_pem": key.pem}
+    changed = tx.execute(update(_models).where(keyless).values(values)).rowcount
+    assert changed == 1, f"{model} has an owner key, or is no model"
+
+
+def _version(tx: Tx, condition: Any) -> ModelVersion | None:  # noqa: ANN401 - a SQL condition
+    row = tx.execute(select(_versions).where(condition)).mappings().first()
+    return None if row is None else ModelVersion(**row)
+
+
+def _verdict_of(row: Any) -> VerdictRecord:  # noqa: ANN401 - a SQLAlchemy row mapping
+    return VerdictRecord(
+        id=VerdictId(row["id"]),
+        model=ModelName(row["model"]),
+        number=row["number"],
+        champion=row["champion"],
+        verdict=msgspec.json.decode(row["verdict"], type=Verdict),
+        evaluation=row["evaluation"],
+        champion_evaluation=row["champion_evaluation"],
+        decided_at_ms=row["decided_at_ms"],
+    )
