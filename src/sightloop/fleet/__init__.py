@@ -1,0 +1,26 @@
+"""Devices and what they should run: enrolment, check-ins, assignments, rollouts, update repository.
+
+Devices pull; nothing here ever opens a connection to one. The online key can only choose among
+bundles that a model's owner signed. This room decides from what devices report about themselves,
+never from what a model sees: that is monitoring's part.
+"""
+
+__all__ = [
+    "assignments",
+    "check_ins",
+    "devices",
+    "enrolment",
+    "errors",
+    "health",
+    "publication",
+    "rollout",
+    "rollout_moves",
+    "rollout_status",
+    "rollout_store",
+    "rollouts",
+    "services",
+    "store",
+    "streams",
+    "update_repository",
+    "values",
+]

@@ -1,0 +1,148 @@
+"""Check-ins: a device tells how it is, and learns what is wanted of it.
+
+An uneventful check-in costs one read and one row written, no event and no cryptography.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sightloop.contracts.check_in import CheckIn, CheckInReply, SlotReport
+from sightloop.fleet import store
+from sightloop.fleet.assignments import open_assignment_signer
+from sightloop.fleet.errors import SpeaksForAnother
+from sightloop.fleet.streams import declared
+from sightloop.fleet.values import Device, Report, Slot, Stream
+from sightloop.kernel.actors import Actor, Permission, require
+from sightloop.kernel.database import Tx
+from sightloop.kernel.digests import Digest
+from sightloop.kernel.events import EventKind, tell
+from sightloop.kernel.workspace import Call, Workspace
+from sightloop.registry import store as registry
+from sightloop.registry.values import CHAMPION, ModelVersion
+
+STREAM_DECLARED = EventKind("stream.declared")
+SLOT_SWITCHED = EventKind("slot.switched")
+SLOT_FAILED = EventKind("slot.failed")
+
+
+def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply:
+    """The report is kept; the reply holds every assignment and policy of the device.
+
+    A slot that was never assigned anything gets its model's champion, once that is signed.
+
+    Raises:
+        SpeaksForAnother: the token belongs to another device.
+        NotFound: the device was removed.
+        RepositoryKeyMissing: a slot needs its first assignment, and the online key is elsewhere.
+    """
+    require(call.actor, Permission.ACT_AS_DEVICE)
+    if request.device != call.actor.id:
+        raise SpeaksForAnother(actor=call.actor.id, device=request.device)
+    now_ms = workspace.clock.now_ms()
+    with workspace.db.read() as tx:
+        device = store.get_device(tx, request.device)
+        before = store.report_of(tx, device.id)
+        slots = store.slots_of(tx, device.id)
+        streams = store.streams_of(tx, device.id)
+        champions = _champions(tx, slots)
+    assigned = _assign_champions(workspace, slots, champions, now_ms=now_ms)
+    news = declared(device.id, request.streams, streams)
+    with workspace.db.write() as tx:
+        store.put_report(tx, device.id, Report(seen_at_ms=now_ms, check_in=request))
+        _declare(tx, call.actor, news, slots, now_ms=now_ms)
+        # If another check-in or a rollout was quicker, theirs is the assignment read below.
+        store.move_slots(tx, [(slot, slot.counter - 1) for slot in assigned])
+        _note_agent(tx, device, request)
+        _tell_changes(tx, call.actor, request, before, now_ms=now_ms)
+        if assigned:
+            slots = store.slots_of(tx, device.id)
+    return _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+
+
+def _champions(tx: Tx, slots: list[Slot]) -> dict[str, ModelVersion]:
+    """The signed champion of each model that a slot still waits for."""
+    found = {}
+    for model in {slot.model for slot in slots if slot.bundle is None}:
+        alias = registry.find_alias(tx, model, CHAMPION)
+        if alias is not None:
+            version = registry.get_version(tx, model, alias.number)
+            if version.signed_at_ms is not None:
+                found[model] = version
+    return found
+
+
+def _assign_champions(
+    workspace: Workspace, slots: list[Slot], champions: dict[str, ModelVersion], *, now_ms: int
+) -> list[Slot]:
+    waiting = [slot for slot in slots if slot.bundle is None and slot.model in champions]
+    if not waiting:
+        return []
+    signer = open_assignment_signer(workspace)
+    return [
+        signer.assign(
+            slot,
+            number=champions[slot.model].number,
+            bundle=champions[slot.model].bundle,
+            now_ms=now_ms,
+        )
+        for slot in waiting
+    ]
+
+
+def _declare(tx: Tx, actor: Actor, news: list[Stream], slots: list[Slot], *, now_ms: int) -> None:
+    """Record streams that are new or pointed at something else."""
+    models = {slot.slot: slot.model for slot in slots}
+    for stream in news:
+        store.put_stream(tx, stream)
+        data = {
+            "device": stream.device,
+            "stream": stream.name,
+            "slot": stream.slot,
+            "model": models.get(stream.slot),
+            "stratum": stream.stratum,
+        }
+        tell(tx, STREAM_DECLARED, stream.device, by=actor, at_ms=now_ms, data=data)
+
+
+def _note_agent(tx: Tx, device: Device, request: CheckIn) -> None:
+    now = msgspec.structs.replace(
+        device, agent_version=request.agent_version, capabilities=request.capabilities
+    )
+    if now != device:
+        store.put_device(tx, now)
+
+
+def _tell_changes(
+    tx: Tx, actor: Actor, request: CheckIn, before: Report | None, *, now_ms: int
+) -> None:
+    """Events only for what an auditor would ask about: what ran where, and what would not run."""
+    for report in request.slots:
+        last = None if before is None else before.of_slot(report.slot)
+        ran = None if last is None else last.running
+        if report.running is not None and report.running != ran:
+            data = _facts(request, report, bundle=report.running) | {"previous": ran}
+            tell(tx, SLOT_SWITCHED, request.device, by=actor, at_ms=now_ms, data=data)
+        if report.state == "failed" and not _failed_alike(last, report):
+            data = _facts(request, report, bundle=report.assigned) | {"problem": report.problem}
+            tell(tx, SLOT_FAILED, request.device, by=actor, at_ms=now_ms, data=data)
+
+
+def _failed_alike(last: SlotReport | None, now: SlotReport) -> bool:
+    return last is not None and (last.state, last.assigned) == (now.state, now.assigned)
+
+
+def _facts(request: CheckIn, report: SlotReport, *, bundle: Digest | None) -> dict[str, object]:
+    return {"device": request.device, "slot": report.slot, "bundle": bundle}
+
+
+def _reply(
+    workspace: Workspace, request: CheckIn, slots: list[Slot], streams: list[Stream], *, now_ms: int
+) -> CheckInReply:
+    policies = {stream.name: stream.policy for stream in streams}
+    return CheckInReply(
+        assignments=[slot.assignment for slot in slots if slot.assignment is not None],
+        policies=[policies[declaration.name] for declaration in request.streams],
+        next_check_in_s=workspace.config.server.check_in_every_s,
+        server_time_ms=now_ms,
+    )

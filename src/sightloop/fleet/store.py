@@ -1,0 +1,331 @@
+"""The tables of devices, slots, streams and check-ins.
+
+A check-in touches one row of `device_reports`, whatever the device says; the other tables change
+only when something does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from sightloop.contracts.assignment import SignedAssignment
+from sightloop.contracts.check_in import CheckIn, StreamPolicy
+from sightloop.fleet.health import Member
+from sightloop.fleet.values import Device, DeviceId, Report, Slot, Stream
+from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.digests import Digest
+from sightloop.kernel.errors import NotFound
+
+_devices = Table(
+    "devices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("ring", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("device_class", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    Column("capabilities", Text, nullable=False),
+    Column("enrolled_at_ms", BigInteger, nullable=False),
+)
+_slots = Table(
+    "device_slots",
+    metadata,
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("slot", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("counter", Integer, nullable=False),
+    Column("number", Integer),
+    Column("bundle", Text),
+    Column("payload", LargeBinary),
+    Column("key_id", Text),
+    Column("signature", Text),
+    PrimaryKeyConstraint("device", "slot"),
+    Index("device_slots_by_model", "model"),
+)
+_streams = Table(
+    "device_streams",
+    metadata,
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("slot", Text, nullable=False),
+    Column("stratum", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    PrimaryKeyConstraint("device", "name"),
+)
+_reports = Table(
+    "device_reports",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("seen_at_ms", BigInteger, nullable=False),
+    Column("check_in", LargeBinary, nullable=False),
+)
+_enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("ring", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("slots", Text, nullable=False),
+    Column("device", Text),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """A place prepared for a device that has yet to come."""
+
+    id: str
+    name: str | None
+    """None lets the device name itself."""
+    ring: str
+    site: str
+    slots: dict[str, str]
+    """Model by slot."""
+    device: DeviceId | None = None
+    created_at_ms: int
+
+
+def add_enrolment(tx: Tx, enrolment: Enrolment) -> None:
+    """Prepare the place."""
+    values = msgspec.structs.asdict(enrolment)
+    tx.execute(insert(_enrolments).values(values | {"slots": _json(enrolment.slots)}))
+
+
+def get_enrolment(tx: Tx, enrolment: str) -> Enrolment:
+    """The place that was prepared under this id.
+
+    Raises:
+        NotFound: none was.
+    """
+    row = tx.execute(select(_enrolments).where(_enrolments.c.id == enrolment)).mappings().first()
+    if row is None:
+        raise NotFound(
+            what="enrolment", name=enrolment, hint="make one: `sightloop devices enroll`"
+        )
+    return Enrolment(**{**row, "slots": msgspec.json.decode(row["slots"])})
+
+
+def close_enrolment(tx: Tx, enrolment: str, device: DeviceId) -> None:
+    """Note who came."""
+    tx.execute(update(_enrolments).where(_enrolments.c.id == enrolment).values(device=device))
+
+
+def put_device(tx: Tx, device: Device) -> None:
+    """Record the device as it is now."""
+    values = msgspec.structs.asdict(device) | {"capabilities": _json(device.capabilities)}
+    if tx.execute(update(_devices).where(_devices.c.id == device.id).values(values)).rowcount == 0:
+        tx.execute(insert(_devices).values(values))
+
+
+def find_device(tx: Tx, name_or_id: str) -> Device | None:
+    """The device of that id, or of that name."""
+    wanted = (_devices.c.id == name_or_id) | (_devices.c.name == name_or_id)
+    row = tx.execute(select(_devices).where(wanted)).mappings().first()
+    return None if row is None else _device_of(row)
+
+
+def get_device(tx: Tx, name_or_id: str) -> Device:
+    """The device of that id, or of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    device = find_device(tx, name_or_id)
+    if device is None:
+        raise NotFound(what="device", name=name_or_id, hint="see `sightloop devices list`")
+    return device
+
+
+def all_devices(tx: Tx) -> list[Device]:
+    """Every device, by name."""
+    rows = tx.execute(select(_devices).order_by(_devices.c.name)).mappings()
+    return [_device_of(row) for row in rows]
+
+
+def add_slots(tx: Tx, device: DeviceId, models: dict[str, str]) -> None:
+    """Give the device these slots; one it has already keeps its counter and assignment."""
+    known = {slot.slot for slot in slots_of(tx, device)}
+    for name in sorted(models.keys() - known):
+        slot = Slot(device=device, slot=name, model=models[name])
+        tx.execute(insert(_slots).values(_slot_row(slot)))
+
+
+def slots_of(tx: Tx, device: str) -> list[Slot]:
+    """The device's slots, by name."""
+    query = select(_slots).where(_slots.c.device == device).order_by(_slots.c.slot)
+    return [_slot_of(row) for row in tx.execute(query).mappings()]
+
+
+def slots_of_model(tx: Tx, model: str) -> list[Slot]:
+    """Every slot that runs the model."""
+    query = select(_slots).where(_slots.c.model == model).order_by(_slots.c.device, _slots.c.slot)
+    return [_slot_of(row) for row in tx.execute(query).mappings()]
+
+
+def slots_by_device(tx: Tx) -> dict[DeviceId, list[Slot]]:
+    """Every device's slots, by name."""
+    found: dict[DeviceId, list[Slot]] = {}
+    for row in tx.execute(select(_slots).order_by(_slots.c.slot)).mappings():
+        found.setdefault(DeviceId(row["device"]), []).append(_slot_of(row))
+    return found
+
+
+def move_slots(tx: Tx, slots: Sequence[tuple[Slot, int]]) -> bool:
+    """Store new assignments; False when a slot no longer has the counter it is paired with.
+
+    After False the caller lets the transaction fail, or does not mind that some were not moved.
+    """
+    if not slots:
+        return True
+    unchanged = (
+        (_slots.c.device == bindparam("of_device"))
+        & (_slots.c.slot == bindparam("of_slot"))
+        & (_slots.c.counter == bindparam("expected"))
+    )
+    rows = [
+        _slot_row(slot) | {"of_device": slot.device, "of_slot": slot.slot, "expected": counter}
+        for slot, counter in slots
+    ]
+    return tx.execute(update(_slots).where(unchanged), rows).rowcount == len(rows)
+
+
+def put_report(tx: Tx, device: DeviceId, report: Report) -> None:
+    """Keep the latest check-in in the place of the one before."""
+    values = {"seen_at_ms": report.seen_at_ms, "check_in": msgspec.json.encode(report.check_in)}
+    mine = _reports.c.device == device
+    if tx.execute(update(_reports).where(mine).values(values)).rowcount == 0:
+        tx.execute(insert(_reports).values(values | {"device": device}))
+
+
+def report_of(tx: Tx, device: str) -> Report | None:
+    """The latest check-in; None when the device has not come by yet."""
+    row = tx.execute(select(_reports).where(_reports.c.device == device)).mappings().first()
+    return None if row is None else _report_of(row)
+
+
+def reports(tx: Tx) -> dict[DeviceId, Report]:
+    """The latest check-in of every device that has come by."""
+    rows = tx.execute(select(_reports)).mappings()
+    return {DeviceId(row["device"]): _report_of(row) for row in rows}
+
+
+def members_of(tx: Tx, model: str) -> list[Member]:
+    """Every slot that runs the model, with what its device said last."""
+    query = (
+        select(_slots, _devices.c.ring, _reports.c.seen_at_ms, _reports.c.check_in)
+        .join(_devices, _devices.c.id == _slots.c.device)
+        .outerjoin(_reports, _reports.c.device == _slots.c.device)
+        .where(_slots.c.model == model)
+        .order_by(_slots.c.device, _slots.c.slot)
+    )
+    return [_member_of(row) for row in tx.execute(query).mappings()]
+
+
+def put_stream(tx: Tx, stream: Stream) -> None:
+    """Record the stream as it is now."""
+    values = msgspec.structs.asdict(stream) | {"policy": _json(stream.policy)}
+    mine = (_streams.c.device == stream.device) & (_streams.c.name == stream.name)
+    if tx.execute(update(_streams).where(mine).values(values)).rowcount == 0:
+        tx.execute(insert(_streams).values(values))
+
+
+def streams_of(tx: Tx, device: str) -> list[Stream]:
+    """The device's streams, by name; one it no longer declares keeps its policy and stays."""
+    query = select(_streams).where(_streams.c.device == device).order_by(_streams.c.name)
+    return [_stream_of(row) for row in tx.execute(query).mappings()]
+
+
+def streams_by_device(tx: Tx) -> dict[DeviceId, list[Stream]]:
+    """Every device's streams, by name."""
+    found: dict[DeviceId, list[Stream]] = {}
+    for row in tx.execute(select(_streams).order_by(_streams.c.name)).mappings():
+        found.setdefault(DeviceId(row["device"]), []).append(_stream_of(row))
+    return found
+
+
+def rings_of(tx: Tx, model: str) -> set[str]:
+    """The rings in which a slot runs the model."""
+    query = select(_devices.c.ring).join(_slots, _slots.c.device == _devices.c.id)
+    return set(tx.scalars(query.where(_slots.c.model == model).distinct()))
+
+
+def _member_of(row: Any) -> Member:  # noqa: ANN401 - a SQLAlchemy row mapping
+    report = None if row["check_in"] is None else _report_of(row)
+    return Member(
+        device=DeviceId(row["device"]),
+        slot=row["slot"],
+        ring=row["ring"],
+        counter=row["counter"],
+        number=row["number"],
+        bundle=row["bundle"],
+        seen_at_ms=row["seen_at_ms"],
+        boot="" if report is None else report.check_in.boot,
+        report=None if report is None else report.of_slot(row["slot"]),
+    )
+
+
+def _device_of(row: Any) -> Device:  # noqa: ANN401 - a SQLAlchemy row mapping
+    return Device(**{**row, "capabilities": msgspec.json.decode(row["capabilities"])})
+
+
+def _report_of(row: Any) -> Report:  # noqa: ANN401 - a SQLAlchemy row mapping
+    check_in = msgspec.json.decode(row["check_in"], type=CheckIn)
+    return Report(seen_at_ms=row["seen_at_ms"], check_in=check_in)
+
+
+def _stream_of(row: Any) -> Stream:  # noqa: ANN401 - a SQLAlchemy row mapping
+    return Stream(**{**row, "policy": msgspec.json.decode(row["policy"], type=StreamPolicy)})
+
+
+def _slot_row(slot: Slot) -> dict[str, object]:
+    signed = slot.assignment
+    return {
+        "device": slot.device,
+        "slot": slot.slot,
+        "model": slot.model,
+        "counter": slot.counter,
+        "number": slot.number,
+        "bundle": slot.bundle,
+        "payload": None if signed is None else signed.payload,
+        "key_id": None if signed is None else signed.key_id,
+        "signature": None if signed is None else signed.signature,
+    }
+
+
+def _slot_of(row: Any) -> Slot:  # noqa: ANN401 - a SQLAlchemy row mapping
+    signed = row["payload"] is not None
+    return Slot(
+        device=DeviceId(row["device"]),
+        slot=row["slot"],
+        model=row["model"],
+        counter=row["counter"],
+        number=row["number"],
+        bundle=None if row["bundle"] is None else Digest(row["bundle"]),
+        assignment=SignedAssignment(row["payload"], row["key_id"], row["signature"])
+        if signed
+        else None,
+    )
+
+
+def _json(value: Iterable[str] | dict[str, str] | StreamPolicy) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
