@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sightloop.evaluation.gate import GateRules
-from sightloop.fleet.rollout import HealthCriteria
+from sightloop.fleet.health import HealthCriteria
 from sightloop.loop.errors import BadPolicy
 from sightloop.monitoring.settings import MonitorSettings
 
@@ -44,7 +44,7 @@ class KeepRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class InputIncidentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an input incident does. It never retrains: inputs may move while the model stays right."""
+    """What an input incident does; it never retrains, for a model may be right on new inputs."""
 
     audit_rate: Share = 0.2
     """The audit lane's rate on the incident's stream until the incident closes."""
@@ -60,6 +60,11 @@ class RetrainRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     on_loss_incident: bool = True
     after_labels: Count = 500
     """Verified images of one stratum since the last training that start a turn; 0 means never."""
+    evidence_labels: PositiveCount = 25
+    """How many more audited images an inconclusive verdict waits for before the gate is asked
+    again."""
+    max_verdicts: PositiveCount = 4
+    """After so many inconclusive verdicts the version is refused."""
     label_budget: Count = 100
     """Flagged images to be labelled before training starts; the turn waits for them."""
     repeat: Annotated[int, Meta(ge=1, le=100)] = 3
@@ -77,7 +82,9 @@ class ModelPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     on_input_incident: InputIncidentRules = InputIncidentRules()
     retrain: RetrainRules = RetrainRules()
     gate: GateRules = GateRules()
-    rings: list[str] = ["canary", "fleet"]
+    protect: dict[str, Share] = {}
+    """By slice field: how much AP50 may fall on each of its strata that the champion knows."""
+    rings: tuple[str, ...] = ("canary", "fleet")
     health: HealthCriteria = HealthCriteria()
 
 

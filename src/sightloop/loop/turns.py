@@ -31,6 +31,7 @@ class TurnState(StrEnum):
     TRAINING = "training"
     PACKAGING = "packaging"
     GATING = "gating"
+    AWAITING_EVIDENCE = "awaiting evidence"
     SIGNING = "signing"
     ROLLING_OUT = "rolling out"
     RELEASED = "released"
@@ -65,9 +66,15 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     run: str | None
     version: int | None
     verdict: str | None
+    n_verdicts: int = 0
     rollout: str | None
     opened_at_ms: int
     moved_at_ms: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self.state in ENDED
 
 
 _turns = Table(

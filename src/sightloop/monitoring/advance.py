@@ -25,7 +25,13 @@ BATCH_LOSSES = 500
 class AdvanceMonitors(msgspec.Struct, frozen=True, kw_only=True):
     """The settings for releases that begin now; running ones keep theirs."""
 
-    settings: MonitorSettings
+    settings: MonitorSettings = MonitorSettings()
+    by_model: dict[str, MonitorSettings] = {}
+    """Settings of models that have their own."""
+
+    def of_model(self, model: str) -> MonitorSettings:
+        """What a release of this model is held to."""
+        return self.by_model.get(model, self.settings)
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,17 +55,19 @@ def advance_monitors(workspace: Workspace, call: Call, request: AdvanceMonitors)
     require(call.actor, Permission.RUN_LOOP)
     total = Advanced(n_profiles=0, n_losses=0, incidents=[])
     while True:
-        began_at, batch = _work_out(workspace, request.settings)
+        began_at, batch = _work_out(workspace, request)
         if not batch.steps:
             return total
-        if _publish(workspace, call, batch, began_at=began_at, settings=request.settings):
+        if _publish(workspace, call, batch, began_at=began_at):
             total = _add(total, batch)
 
 
-def _work_out(workspace: Workspace, settings: MonitorSettings) -> tuple[Progress, Batch]:
+def _work_out(workspace: Workspace, request: AdvanceMonitors) -> tuple[Progress, Batch]:
     with workspace.db.read() as tx:
         progress = store.read_progress(tx)
-        batch = Batch(workspace, tx, Roster(tx, workspace.blobs, settings), progress=progress)
+        batch = Batch(
+            workspace, tx, Roster(tx, workspace.blobs, request.of_model), progress=progress
+        )
         for profile in profiles_after(tx, progress.last_profile, limit=BATCH_PROFILES):
             batch.see_profile(profile)
         for loss in losses_after(tx, progress.last_loss, limit=BATCH_LOSSES):
@@ -67,14 +75,7 @@ def _work_out(workspace: Workspace, settings: MonitorSettings) -> tuple[Progress
     return progress, batch
 
 
-def _publish(
-    workspace: Workspace,
-    call: Call,
-    batch: Batch,
-    *,
-    began_at: Progress,
-    settings: MonitorSettings,
-) -> bool:
+def _publish(workspace: Workspace, call: Call, batch: Batch, *, began_at: Progress) -> bool:
     """Write the batch, evidence first; False when the monitors have changed since it was read."""
     if batch.opened:
         with workspace.blobs.batch() as blobs:
@@ -84,15 +85,15 @@ def _publish(
     with workspace.db.write() as tx:
         if not store.move_progress(tx, expected=began_at, to=batch.progress):
             return False
-        _write(tx, batch, settings, now_ms=now_ms)
+        _write(tx, batch, now_ms=now_ms)
         for incident, _ in batch.opened:
             data = event_data(incident)
             tell(tx, INCIDENT_OPENED, incident.id, by=call.actor, at_ms=now_ms, data=data)
     return True
 
 
-def _write(tx: Tx, batch: Batch, settings: MonitorSettings, *, now_ms: int) -> None:
-    for bundle in batch.roster.new_releases:
+def _write(tx: Tx, batch: Batch, *, now_ms: int) -> None:
+    for bundle, settings in batch.roster.new_releases.items():
         store.add_release(tx, bundle, settings, now_ms=now_ms)
     for new in batch.roster.new_streams:
         store.add_stream(tx, new.bundle, new.camera, ordinal=new.ordinal)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from sightloop.contracts.decode import WrongFormat
@@ -34,14 +36,14 @@ class Roster:
     `new_releases` and `new_streams` have to be recorded with the monitors.
     """
 
-    def __init__(self, tx: Tx, blobs: Blobs, settings: MonitorSettings) -> None:
+    def __init__(self, tx: Tx, blobs: Blobs, settings_of: Callable[[str], MonitorSettings]) -> None:
         self._tx = tx
         self._blobs = blobs
-        self._settings = settings
+        self._settings_of = settings_of
         self._releases: dict[Digest, Release | str] = {}
         self._ordinals: dict[Digest, dict[StreamKey, int]] = {}
         self._streams: dict[tuple[Kind, StreamKey, Digest], Stream] = {}
-        self.new_releases: list[Digest] = []
+        self.new_releases: dict[Digest, MonitorSettings] = {}
         self.new_streams: list[NewStream] = []
 
     @property
@@ -97,8 +99,7 @@ class Roster:
             return f"{error.code} {error.message}"
         settings = store.settings_of(self._tx, bundle)
         if settings is None:
-            self.new_releases.append(bundle)
-            settings = self._settings
+            settings = self.new_releases[bundle] = self._settings_of(manifest.model)
         return Release(manifest, settings)
 
 

@@ -6,7 +6,12 @@ Tasks and labels have a file each; other rooms read through this one.
 from __future__ import annotations
 
 from sightloop.review.labels import find_labels, label_counts, latest_label
-from sightloop.review.tasks import count_tasks, find_task, list_tasks_where
+from sightloop.review.tasks import (
+    count_tasks,
+    find_task,
+    list_tasks_where,
+    tasks_opened_for,
+)
 
 __all__ = [
     "count_tasks",
@@ -15,4 +20,5 @@ __all__ = [
     "label_counts",
     "latest_label",
     "list_tasks_where",
+    "tasks_opened_for",
 ]

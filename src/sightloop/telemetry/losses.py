@@ -56,6 +56,13 @@ def losses_after(tx: Tx, number: int, *, limit: int = 1000) -> list[AuditedLoss]
     return [_loss_of(row) for row in tx.execute(query).mappings()]
 
 
+def losses_of(tx: Tx, camera: StreamKey, *, bundle: Digest) -> list[AuditedLoss]:
+    """Every loss of the bundle on this stream, in the order in which the labels came in."""
+    mine = (_losses.c.device == camera.device) & (_losses.c.stream == camera.stream)
+    query = select(_losses).where(mine & (_losses.c.bundle == bundle)).order_by(_losses.c.number)
+    return [_loss_of(row) for row in tx.execute(query).mappings()]
+
+
 def find_loss(tx: Tx, *, kept: str) -> AuditedLoss | None:
     """The loss on this kept image; None when it was not labelled yet or not audited."""
     row = tx.execute(select(_losses).where(_losses.c.kept == kept)).mappings().first()

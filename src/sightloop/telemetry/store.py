@@ -9,7 +9,7 @@ from sightloop.telemetry.envelopes import count_envelopes
 from sightloop.telemetry.health import count_dropped, health_of, list_dropped, list_health
 from sightloop.telemetry.images import find_image
 from sightloop.telemetry.kept_images import audited_among, count_kept, find_kept, list_kept
-from sightloop.telemetry.losses import find_loss, losses_after, record_loss
+from sightloop.telemetry.losses import find_loss, losses_after, losses_of, record_loss
 from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
 from sightloop.telemetry.swaps import list_swaps
 
@@ -27,6 +27,7 @@ __all__ = [
     "list_kept",
     "list_swaps",
     "losses_after",
+    "losses_of",
     "profiles_after",
     "profiles_of",
     "record_loss",

@@ -1,0 +1,41 @@
+"""What has to be looked at from time to time, because no event tells of it.
+
+A duty costs one query when there is nothing to do, may run in several workers at once, and does
+not keep state of its own.
+"""
+
+from __future__ import annotations
+
+from sightloop.fleet.rollouts import advance_rollouts
+from sightloop.fleet.update_repository import publish
+from sightloop.kernel import audit
+from sightloop.kernel.actors import step_actor
+from sightloop.kernel.workspace import Call, Workspace
+from sightloop.loop.policy_file import read_policy
+from sightloop.monitoring.advance import AdvanceMonitors, advance_monitors
+
+_CALL = Call(step_actor("tick"))
+
+
+def watch_streams(workspace: Workspace) -> None:
+    """New profiles and audited losses reach their monitors."""
+    models = read_policy(workspace).models
+    settings = {name: policy.monitoring for name, policy in models.items()}
+    advance_monitors(workspace, _CALL, AdvanceMonitors(by_model=settings))
+
+
+def move_rollouts(workspace: Workspace) -> None:
+    """Rollouts go as far as their devices' reports allow."""
+    advance_rollouts(workspace, _CALL)
+
+
+def keep_updates_fresh(workspace: Workspace) -> None:
+    """Update metadata is signed anew before it expires."""
+    publish(workspace)
+
+
+def seal_audit_log(workspace: Workspace) -> None:
+    """Events written since the last seal are sealed."""
+    with workspace.db.write() as tx:
+        while audit.seal_events(tx, now_ms=workspace.clock.now_ms()):
+            pass
