@@ -3,4 +3,13 @@
 Nothing outside tests imports this room.
 """
 
-__all__ = ["blob_training", "clock", "faults", "models", "tiny_engine", "workspaces"]
+__all__ = [
+    "blob_commits",
+    "blob_training",
+    "clock",
+    "faults",
+    "made_answers",
+    "models",
+    "tiny_engine",
+    "workspaces",
+]

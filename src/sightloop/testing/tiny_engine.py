@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     head: HeadLayout = "end_to_end"
     level: float | None = None
     """Instead of estimating it from the images."""
+    pretend: bool = False
+    """Deliver placeholders instead of training: for tests that only watch the process."""
     run_for_s: float = 0.0
     """Spread over the epochs."""
     heartbeat_every_s: float = 5.0
@@ -112,7 +114,7 @@ def _do(job: Job, settings: Settings, writer: LineWriter) -> int:
         _misbehave(job, settings, writer)
         if settings.fail:
             return _fail(writer, "ENGINE-TINY-2", settings.fail)
-        return _train(job, settings, writer)
+        return (_pretend if settings.pretend else _train)(job, settings, writer)
 
 
 def _train(job: Job, settings: Settings, writer: LineWriter) -> int:
@@ -126,6 +128,22 @@ def _train(job: Job, settings: Settings, writer: LineWriter) -> int:
     _export(job, writer, weights)
     if job.parity_images and not settings.keep_parity:
         _answer_parity(job, writer, weights)
+    return _finish(writer, settings, details={"level": round(weights.level, 4)})
+
+
+def _pretend(job: Job, settings: Settings, writer: LineWriter) -> int:
+    for epoch in range(1, job.epochs + 1):
+        time.sleep(settings.run_for_s / job.epochs)
+        writer.write(MetricLine(name="train/loss", value=1 / epoch, step=epoch))
+        writer.write(ProgressLine(what="epochs", done=epoch, total=job.epochs))
+    for name in (MODEL_FILE, CHECKPOINT_FILE):
+        _write_output(job, name, name.encode())
+    if job.parity_images and not settings.keep_parity:
+        _tell_parity(job, writer, [])
+    return _finish(writer, settings, details={})
+
+
+def _finish(writer: LineWriter, settings: Settings, *, details: dict[str, float]) -> int:
     if settings.tell_of:
         writer.write(ArtifactLine(name="told.txt", file=settings.tell_of))
     writer.write(
@@ -134,7 +152,7 @@ def _train(job: Job, settings: Settings, writer: LineWriter) -> int:
             checkpoint=CHECKPOINT_FILE,
             engine_version=VERSION,
             declared_licence=LICENCE,
-            details={"level": round(weights.level, 4)},
+            details=details,
         )
     )
     return 0
@@ -208,6 +226,10 @@ def _answer_parity(job: Job, writer: LineWriter, weights: BlobWeights) -> None:
         ParityAnswer(file, answer(_read_picture(job, file), weights, score_floor=SCORE_FLOOR))
         for file in job.parity_images
     ]
+    _tell_parity(job, writer, answers)
+
+
+def _tell_parity(job: Job, writer: LineWriter, answers: list[ParityAnswer]) -> None:
     _write_output(job, "answers.json", encode(Parity(score_floor=SCORE_FLOOR, answers=answers)))
     writer.write(ArtifactLine(name=PARITY_ARTIFACT, file="answers.json"))
 

@@ -1,0 +1,27 @@
+"""Training as jobs of a child process: engines, jobs, supervision, what surrounded a run.
+
+The room starts engines and keeps what they leave; it never imports one, nor the libraries they
+drive, and it does not judge the models that come out.
+"""
+
+__all__ = [
+    "code_state",
+    "endings",
+    "engines",
+    "environment",
+    "errors",
+    "folders",
+    "jobs",
+    "launcher",
+    "limits",
+    "lines",
+    "process",
+    "reasons",
+    "recording",
+    "requests",
+    "services",
+    "store",
+    "supervision",
+    "tail",
+    "weights",
+]

@@ -1,0 +1,55 @@
+"""Which code a run was started from: the commit of the working directory, and what had changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+PATCH_LIMIT_BYTES = 4 << 20
+"""A larger difference is data or generated; keeping it would not help anyone to repeat the run."""
+TIMEOUT_S = 15.0
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit and the changes to its tracked files; both None outside a repository."""
+
+    commit: str | None
+    patch: bytes | None
+    dirty: bool
+
+
+def capture_code(folder: Path) -> Code:
+    """The state of the Git repository this folder belongs to, which is only read.
+
+    The patch is None when nothing tracked has changed and when it exceeds `PATCH_LIMIT_BYTES`;
+    `dirty` tells the difference. Content of untracked files is not kept.
+    """
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    if not commit:
+        return Code(commit=None, patch=None, dirty=False)
+    patch = _git(folder, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or b""
+    status = _git(folder, "status", "--porcelain")
+    return Code(
+        commit=commit.decode().strip(),
+        patch=patch if 0 < len(patch) <= PATCH_LIMIT_BYTES else None,
+        dirty=bool(patch) or bool(status),
+    )
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """What Git prints; None when there is no Git, no repository, or no answer in time."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            check=True,
+            timeout=TIMEOUT_S,
+            # Without it `status` refreshes the index: a write to somebody else's repository.
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
