@@ -12,6 +12,7 @@ from sightloop.fleet.update_repository import (
     publish,
     released_blob,
     repository_keys,
+    role_expiries,
     root_bytes,
     target_blob,
 )
@@ -183,6 +184,14 @@ def test_doctor_is_told_which_keys_lie_on_this_host(workspace, release):
         "assignments": True,
         "owner-pcb": True,
     }
+
+
+def test_doctor_is_told_which_signature_ends_first(workspace, clock, release):
+    release()
+    expiries = role_expiries(workspace)
+    assert [one.role for one in expiries[:2]] == ["timestamp", "snapshot"]
+    assert {one.role for one in expiries[2:]} == {"root", "targets", "assignments", "owner-pcb"}
+    assert expiries[0].expires_at_ms // 1000 == clock.now_ms() // 1000 + 7 * DAY_S
 
 
 def test_a_target_is_served_with_and_without_the_hash_before_its_name(workspace, release):

@@ -106,12 +106,15 @@ def train(workspace: Workspace, tmp_path: Path, dataset: Digest) -> Train:
         classes: tuple[str, ...] = CLASSES,
         commit: Digest = dataset,
         artifacts: tuple[str, ...] = ("model.onnx", "parity.json"),
+        parity_name: str = "images/{}",
     ) -> str:
         model_file = tmp_path / f"{run}.onnx"
         write_blob_model(model_file, classes=classes, size_px=SIZE_PX, threshold_level=level)
         contents = {"model.onnx": model_file.read_bytes(), "parity.json": b""}
         if "parity.json" in artifacts:
-            contents["parity.json"] = encode(_parity(workspace, commit, level))
+            contents["parity.json"] = encode(
+                _parity(workspace, commit, level=level, name=parity_name)
+            )
         with workspace.blobs.batch() as batch:
             digests = {name: batch.put(contents[name]) for name in artifacts}
         with workspace.db.write() as tx:
@@ -139,14 +142,14 @@ def version(workspace: Workspace, train: Train) -> Callable[..., ModelVersion]:
     return make
 
 
-def _parity(workspace: Workspace, commit: Digest, level: float) -> Parity:
+def _parity(workspace: Workspace, commit: Digest, *, level: float, name: str) -> Parity:
     """The answers the toy's weights give themselves, on three images of the validation split."""
     weights = BlobWeights(classes=[*CLASSES], size_px=SIZE_PX, head="end_to_end", level=level)
     rule = read_commit(workspace, commit).split_rule
     samples = [one for one in read_samples(workspace, commit) if split_of(one, rule) == "val"]
     answers = [
         ParityAnswer(
-            f"images/{one.id}.jpg",
+            name.format(one.id) + ".jpg",
             answer(
                 decode_picture(workspace.blobs.read(one.image), name="x"), weights, score_floor=0.25
             ),

@@ -10,6 +10,7 @@ from sightloop.kernel.worker import Interrupted
 from sightloop.kernel.workspace import Call
 from sightloop.registry import store
 from sightloop.registry.aliases import SetAlias, set_alias
+from sightloop.registry.errors import ForeignParity
 from sightloop.registry.gating import VERDICT_GIVEN, GateVersion, gate_step, gate_version
 from sightloop.testing.workspaces import LOCAL_CALL
 
@@ -75,6 +76,14 @@ def test_a_run_without_parity_answers_is_inconclusive(workspace, train, packaged
     record = gate(workspace)
     assert outcomes(record)["parity"] == "inconclusive"
     assert record.verdict.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("name", ["images/of_another_view", "images/" + "0" * 32])
+def test_parity_answers_about_other_images_are_refused(workspace, train, packaged, name):
+    packaged(train(parity_name=name))
+    with pytest.raises(ForeignParity, match=f"run_1 names '{name}.jpg'") as caught:
+        gate(workspace)
+    assert caught.value.code == "REG-013"
 
 
 def test_latency_is_measured_in_turns_with_the_champion(timed_workspace, version):

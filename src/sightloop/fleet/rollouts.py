@@ -101,6 +101,8 @@ def start_rollout(workspace: Workspace, call: Call, request: StartRollout) -> Ro
     )
     with workspace.db.write() as tx:
         for other in rollout_store.active_rollouts(tx, model=version.model):
+            if other.id == rollout.id:
+                return other
             raise RolloutUnderWay(model=version.model, rollout=other.id)
         _check_rings(request.rings, present=store.rings_of(tx, version.model))
         rollout_store.add_rollout(tx, rollout)

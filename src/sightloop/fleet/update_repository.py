@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from sightloop.fleet.errors import RepositoryMissing
 from sightloop.fleet.publication import ASSIGNMENTS, TOP_LEVEL, Publication, Published
 from sightloop.kernel.digests import Digest, parse_digest
@@ -27,16 +29,25 @@ from sightloop.registry.update_metadata import (
 
 __all__ = [
     "Published",
+    "RoleExpiry",
     "create_repository",
     "publish",
     "released_blob",
     "repository_keys",
+    "role_expiries",
     "root_bytes",
     "target_blob",
     "update_metadata_folder",
 ]
 
 _TARGET = re.compile(r"bundles/(?P<model>[^/]+)/(?:[0-9a-f]{64}\.)?(?P<digits>[0-9a-f]{64})\.json")
+
+
+class RoleExpiry(msgspec.Struct, frozen=True, kw_only=True):
+    """Until when devices accept what a role signed last."""
+
+    role: str
+    expires_at_ms: int
 
 
 def create_repository(workspace: Workspace, *, lifetimes: Lifetimes | None = None) -> Published:
@@ -113,6 +124,27 @@ def released_blob(workspace: Workspace, digest: Digest) -> Digest:
         if registry.is_released(tx, digest):
             return digest
     raise NotFound(what="released blob", name=digest)
+
+
+def role_expiries(workspace: Workspace) -> list[RoleExpiry]:
+    """When each role's newest signature ends, for `doctor`; soonest first.
+
+    What the server can sign itself it renews in time. An owner's role is renewed by signing one of
+    the model's versions again, wherever the owner's key is.
+
+    Raises:
+        UpdateMetadataDamaged: a file is not metadata.
+    """
+    folder = MetadataFolder(update_metadata_folder(workspace))
+    with workspace.db.read() as tx:
+        owners = [owner_key_name(model) for model in registry.owner_keys(tx)]
+    ends = {role: folder.expires_at_ms(role) for role in (*TOP_LEVEL, ASSIGNMENTS, *owners)}
+    found = [
+        RoleExpiry(role=role, expires_at_ms=at_ms)
+        for role, at_ms in ends.items()
+        if at_ms is not None
+    ]
+    return sorted(found, key=lambda one: one.expires_at_ms)
 
 
 def repository_keys(workspace: Workspace) -> list[KeyFacts]:

@@ -87,6 +87,21 @@ class ClassesDiffer(Refused):
         )
 
 
+class ForeignParity(Refused):
+    """A run's parity answers name images that its dataset commit does not hold."""
+
+    code = "REG-013"
+
+    def __init__(self, *, run: str, commit: str, files: list[str]) -> None:
+        super().__init__(
+            f"parity.json of run {run} names {files[0]!r} ({len(files)} such), which commit "
+            f"{commit} does not hold; the engine must name images as its view does",
+            run=run,
+            commit=commit,
+            files=files,
+        )
+
+
 class NotReleasable(Refused):
     """The latest verdict on a version, or the lack of one, forbids what was asked."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, NamedTuple
@@ -37,6 +38,7 @@ from sightloop.kernel.steps import Outcome, Step
 from sightloop.kernel.worker import Interrupted, StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
+from sightloop.registry.errors import ForeignParity
 from sightloop.registry.values import (
     CHAMPION,
     ModelVersion,
@@ -52,6 +54,8 @@ JUDGED_SPLITS: tuple[Split, ...] = ("test", "audit")
 PARITY_FILE = "parity.json"
 N_TIMED_IMAGES = 40
 """Enough for a median that holds; each is timed once per model, in turns."""
+
+_SAMPLE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class GateVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +88,7 @@ def gate_version(workspace: Workspace, call: Call, request: GateVersion) -> Verd
         NotFound: there is no such version, or no such champion.
         NoSuchRef: there is no such commit.
         NothingToEvaluate: none of the images is labelled.
+        ForeignParity: the run's parity answers are not about its own dataset commit.
         BlobMissing, BlobDamaged: the store lost part of a bundle or an image.
     """
     require(call.actor, Permission.EVALUATE)
@@ -183,7 +188,10 @@ def _parity_of(
     parity = decode(workspace.blobs.read(digest), Parity, what=f"{PARITY_FILE} of {version.run}")
     # A training view names its images after their samples.
     ids = {answer.file: SampleId(PurePosixPath(answer.file).stem) for answer in parity.answers}
-    samples = find_samples(workspace, version.dataset_commit, ids.values())
+    possible = [one for one in ids.values() if _SAMPLE_ID.fullmatch(one)]
+    samples = find_samples(workspace, version.dataset_commit, possible)
+    if missing := sorted(file for file, one in ids.items() if one not in samples):
+        raise ForeignParity(run=version.run, commit=version.dataset_commit, files=missing)
 
     def read_file(file: str) -> bytes:
         return workspace.blobs.read(samples[ids[file]].image)

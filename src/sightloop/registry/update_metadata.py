@@ -94,6 +94,24 @@ class MetadataFolder:
             raise UpdateMetadataDamaged(path=path, detail=f"it holds {found.signed.type} metadata")
         return found
 
+    def expires_at_ms(self, role: str) -> int | None:
+        """When the role's newest signature ends; None when there is none.
+
+        Raises:
+            UpdateMetadataDamaged: the file is not metadata of this role.
+        """
+        known: Metadata[Root] | Metadata[Snapshot] | Metadata[Timestamp] | Metadata[Targets] | None
+        match role:
+            case "root":
+                known = self.load_newest(role, Root)
+            case "snapshot":
+                known = self.load_newest(role, Snapshot)
+            case "timestamp":
+                known = self.load_newest(role, Timestamp)
+            case _:
+                known = self.load_newest(role, Targets)
+        return None if known is None else round(known.signed.expires.timestamp() * 1000)
+
     def write(self, role: str, metadata: Metadata[Kind]) -> bytes:
         """Add this version of the role, durably; returns its bytes."""
         content = metadata.to_bytes()
