@@ -1,0 +1,36 @@
+"""The store of truth: which images there are, what is on them, and every version of that.
+
+Samples and annotations are rows with identity, a commit is the root of a tree over them, branches
+are pointers that move by compare-and-swap. Pixels are named here, never decoded for their own
+sake, never rewritten; models, runs and devices are unknown to this room.
+"""
+
+__all__ = [
+    "boxes",
+    "branches",
+    "changes",
+    "coco",
+    "coco_boxes",
+    "coco_export",
+    "coco_import",
+    "coco_samples",
+    "commits",
+    "drafts",
+    "errors",
+    "exif",
+    "folders",
+    "image_files",
+    "keys",
+    "links",
+    "media",
+    "problems",
+    "records",
+    "samples",
+    "splits",
+    "store",
+    "taxonomy",
+    "tree",
+    "truths",
+    "values",
+    "views",
+]

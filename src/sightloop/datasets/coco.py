@@ -1,0 +1,313 @@
+"""COCO detection JSON: its records, read one by one so that a bad one does not hide the others.
+
+Knows nothing of pixels: what boxes mean on the images is `coco_boxes`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from sightloop.datasets.boxes import SizePx
+from sightloop.datasets.errors import NotCoco
+from sightloop.datasets.problems import Note, Problem, ProblemKind, RecordId
+from sightloop.datasets.taxonomy import FoundClass
+from sightloop.datasets.truths import CROWD
+from sightloop.datasets.values import AttributeValue
+from sightloop.kernel.digests import canonical_json
+
+SEGMENTATION = "segmentation"
+"""The attribute that keeps a mask's outline or run lengths, as JSON text."""
+
+AREA = "area"
+"""The attribute that keeps the area of an object that does not fill its box, in square pixels."""
+
+_LISTS = ("images", "annotations", "categories")
+_FULL_BOX = 0.01
+"""An `area` this close to width times height, relatively, says nothing that the box does not."""
+
+
+class WantedFields(NamedTuple):
+    """Which fields of its images make a data set's split key and slices."""
+
+    split_key: str | None
+    slices: Sequence[str]
+
+
+class CocoImage(NamedTuple):
+    """An entry of `images`."""
+
+    id: RecordId
+    file_name: str
+    declared: SizePx | None
+    split_key: str | None
+    slices: dict[str, str]
+
+
+class CocoAnnotation(NamedTuple):
+    """An entry of `annotations`; the box is (x, y, width, height) in pixels."""
+
+    id: RecordId
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    attributes: dict[str, AttributeValue]
+
+
+class CocoFile(NamedTuple):
+    """The readable records of a file, and what is the matter with the others."""
+
+    images: list[CocoImage]
+    annotations: dict[RecordId, list[CocoAnnotation]]
+    """By image id, in the file's order."""
+    categories: dict[int, FoundClass]
+    """By category id, ascending."""
+    problems: list[Problem]
+    notes: list[Note]
+
+
+def read_coco(content: bytes, wanted: WantedFields, *, name: str) -> CocoFile:
+    """Read what can be read; `name` is for the error.
+
+    Raises:
+        NotCoco: it is no JSON, lacks one of its three lists, or lists no image or no category.
+    """
+    records = _records(content, name=name)
+    reader = _Reader(wanted)
+    categories = dict(reader.categories(records["categories"]))
+    images = list(reader.images(records["images"]))
+    annotations: dict[RecordId, list[CocoAnnotation]] = {}
+    for image_id, annotation in reader.annotations(records["annotations"]):
+        annotations.setdefault(image_id, []).append(annotation)
+    return CocoFile(
+        images=images,
+        annotations=annotations,
+        categories=dict(sorted(categories.items())),
+        problems=reader.problems,
+        notes=reader.notes(),
+    )
+
+
+def _records(content: bytes, *, name: str) -> dict[str, list[Any]]:
+    try:
+        whole = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError):
+        whole = _lenient_json(content, name=name)
+    if not isinstance(whole, dict):
+        kind = "a list, as of detection results" if isinstance(whole, list) else "a single value"
+        raise NotCoco(file=name, problem=f"it holds {kind}")
+    for key in _LISTS:
+        if not isinstance(whole.get(key), list):
+            found = "is missing" if key not in whole else "is not a list"
+            raise NotCoco(file=name, problem=f"{key!r} {found}")
+        if key != "annotations" and not whole[key]:
+            raise NotCoco(file=name, problem=f"{key!r} is empty")
+    return {key: whole[key] for key in _LISTS}
+
+
+def _lenient_json(content: bytes, *, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    # NaN is not JSON, but Python writes it: one bad box must not hide where it is.
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise NotCoco(file=name, problem=f"it is not JSON ({error})") from error
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+class _Image(msgspec.Struct):
+    id: RecordId
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class _Annotation(msgspec.Struct):
+    id: RecordId
+    image_id: RecordId
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: int | bool | None = None
+    area: float | None = None
+    segmentation: list[Any] | dict[str, Any] | None = None
+
+
+_IMAGE_FIELDS = {*_Image.__struct_fields__, "license", "flickr_url", "coco_url", "date_captured"}
+_ANNOTATION_FIELDS = set(_Annotation.__struct_fields__)
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+class _Reader:
+    """Reads the three lists, in this order, and remembers what it could not read."""
+
+    def __init__(self, wanted: WantedFields) -> None:
+        self.problems: list[Problem] = []
+        self._wanted = wanted
+        self._image_ids: set[RecordId] = set()
+        self._category_ids: set[int] = set()
+        self._left_out: Counter[str] = Counter()
+
+    def categories(self, records: list[Any]) -> Iterator[tuple[int, FoundClass]]:
+        names: set[str] = set()
+        for index, record in enumerate(records):
+            one = self._converted(record, _Category, "categories", index)
+            if one is None:
+                continue
+            if one.id in self._category_ids or one.name in names:
+                self._add("duplicate_id", f"category {one.id} {one.name!r} is listed twice")
+                continue
+            self._category_ids.add(one.id)
+            names.add(one.name)
+            yield one.id, FoundClass(one.name, one.id, one.supercategory or "")
+
+    def images(self, records: list[Any]) -> Iterator[CocoImage]:
+        for index, record in enumerate(records):
+            one = self._converted(record, _Image, "images", index)
+            if one is None:
+                continue
+            if one.id in self._image_ids:
+                self._add("duplicate_id", "another image has this id", image=one)
+                continue
+            self._image_ids.add(one.id)
+            self._left_out.update(
+                f"image field {key!r}"
+                for key in record.keys() - _IMAGE_FIELDS
+                if key != self._wanted.split_key and key not in self._wanted.slices
+            )
+            if (image := self._with_fields(one, record)) is not None:
+                yield image
+
+    def annotations(self, records: list[Any]) -> Iterator[tuple[RecordId, CocoAnnotation]]:
+        seen: set[RecordId] = set()
+        for index, record in enumerate(records):
+            one = self._converted(record, _Annotation, "annotations", index)
+            if one is None:
+                continue
+            if one.id in seen:
+                self._add("duplicate_id", "another annotation has this id", annotation=one)
+            elif one.image_id not in self._image_ids:
+                self._add("unknown_image", "no image has this id", annotation=one)
+            else:
+                # An unknown category is not refused here: its image must learn of it.
+                yield one.image_id, self._with_attributes(one, record)
+            seen.add(one.id)
+
+    def notes(self) -> list[Note]:
+        return [
+            Note(kind="field_left_out", text=f"{field} is not kept ({n} times)")
+            for field, n in sorted(self._left_out.items())
+        ]
+
+    def _with_fields(self, image: _Image, record: dict[str, Any]) -> CocoImage | None:
+        split_key = None
+        if self._wanted.split_key is not None:
+            split_key = _text_of(record.get(self._wanted.split_key))
+            if split_key is None:
+                text = f"split key field {self._wanted.split_key!r} is missing or empty"
+                self._add("missing_split_key", text, image=image)
+        slices = {field: _text_of(record.get(field)) for field in self._wanted.slices}
+        for field, value in slices.items():
+            if value is None:
+                text = f"slice field {field!r} is missing or empty"
+                self._add("missing_slice", text, image=image)
+        if None in slices.values() or (self._wanted.split_key and split_key is None):
+            return None
+        declared = None
+        if image.width is not None and image.height is not None:
+            declared = SizePx(image.width, image.height)
+        return CocoImage(
+            id=image.id,
+            file_name=image.file_name,
+            declared=declared,
+            split_key=split_key,
+            slices={field: value for field, value in slices.items() if value is not None},
+        )
+
+    def _with_attributes(self, one: _Annotation, record: dict[str, Any]) -> CocoAnnotation:
+        attributes: dict[str, AttributeValue] = {}
+        for key in record.keys() - _ANNOTATION_FIELDS:
+            value = record[key]
+            if _is_plain(value):
+                attributes[key] = value
+            elif value is not None:
+                self._left_out[f"annotation field {key!r}"] += 1
+        if one.iscrowd:
+            attributes[CROWD] = True
+        if one.segmentation:
+            attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
+        full_px2 = one.bbox[2] * one.bbox[3]
+        if one.area is not None and not math.isclose(one.area, full_px2, rel_tol=_FULL_BOX):
+            attributes[AREA] = one.area
+        return CocoAnnotation(one.id, one.category_id, one.bbox, attributes)
+
+    def _converted(
+        self,
+        record: Any,  # noqa: ANN401 - any JSON value
+        kind: type[_Record],
+        list_name: str,
+        index: int,
+    ) -> _Record | None:
+        try:
+            return msgspec.convert(record, kind)
+        except msgspec.ValidationError as error:
+            found = record if isinstance(record, dict) else {}
+            name = found.get("file_name")
+            self.problems.append(
+                Problem(
+                    kind="wrong_shape",
+                    text=f"{list_name}[{index}]: {error}",
+                    file=name if isinstance(name, str) else "",
+                    image_id=_id_in(found, "id" if list_name == "images" else "image_id"),
+                    annotation_id=_id_in(found, "id") if list_name == "annotations" else None,
+                )
+            )
+            return None
+
+    def _add(
+        self,
+        kind: ProblemKind,
+        text: str,
+        *,
+        image: _Image | None = None,
+        annotation: _Annotation | None = None,
+    ) -> None:
+        self.problems.append(
+            Problem(
+                kind=kind,
+                text=text,
+                file="" if image is None else image.file_name,
+                image_id=image.id if image else annotation.image_id if annotation else None,
+                annotation_id=None if annotation is None else annotation.id,
+            )
+        )
+
+
+def _id_in(record: dict[str, Any], key: str) -> RecordId | None:
+    value = record.get(key)
+    return value if isinstance(value, int | str) else None
+
+
+def _text_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """A field's value as a slice or split key has it; None when it has nothing to say."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether an attribute can hold it: text, a truth value, or a number that JSON can write."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str)

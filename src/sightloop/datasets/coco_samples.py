@@ -1,0 +1,132 @@
+"""From the records of a COCO file and its images to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+from sightloop.datasets.coco import CocoFile
+from sightloop.datasets.coco_boxes import Labels, read_labels
+from sightloop.datasets.image_files import KeptImage
+from sightloop.datasets.problems import Note, Problem
+from sightloop.datasets.values import (
+    ClassId,
+    LabelledObject,
+    Sample,
+    imported_annotations,
+    sample_id,
+)
+from sightloop.kernel.digests import Digest
+
+
+class LabelledImage(NamedTuple):
+    """An image in the store and its labels: all that a sample needs but class ids."""
+
+    kept: KeptImage
+    labels: Labels
+
+    @property
+    def file_name(self) -> str:
+        """As the data set gives it."""
+        return self.kept.image.file_name
+
+
+class Found(NamedTuple):
+    """What a COCO data set comes to."""
+
+    images: list[LabelledImage]
+    problems: list[Problem]
+    notes: list[Note]
+
+
+def label_images(coco: CocoFile, kept: Sequence[KeptImage | Problem]) -> Found:
+    """The images that can be imported with their labels, and everything there is to say.
+
+    Equal images are one sample. The first by file name gives its split key and slices; when one
+    is labelled otherwise than the first, nobody can know who is right, and it is a problem.
+    """
+    found = Found([], [*coco.problems], [*coco.notes])
+    first: dict[Digest, LabelledImage] = {}
+    found.problems.extend(one for one in kept if isinstance(one, Problem))
+    whole = [one for one in kept if isinstance(one, KeptImage)]
+    for labelled in sorted(_labelled(coco, whole), key=attrgetter("file_name")):
+        found.problems.extend(labelled.labels.problems)
+        found.notes.extend(labelled.labels.notes)
+        twin = first.setdefault(labelled.kept.digest, labelled)
+        if twin is labelled:
+            found.images.append(labelled)
+        elif _has_equal_labels(labelled, twin):
+            found.notes.append(_same_image_note(labelled, twin))
+        else:
+            found.problems.append(_same_image_problem(labelled, twin))
+    return found
+
+
+def sample_of(labelled: LabelledImage, class_ids: Mapping[int, ClassId]) -> Sample:
+    """The image as a sample; `class_ids` says which class each category id is."""
+    kept = labelled.kept
+    size = kept.facts.size.upright
+    new_id = sample_id(kept.digest, None)
+    return Sample(
+        id=new_id,
+        image=kept.digest,
+        width_px=size.width_px,
+        height_px=size.height_px,
+        media_type=kept.facts.media_type,
+        file_name=labelled.file_name,
+        split_key=kept.image.split_key or kept.digest,
+        slices=kept.image.slices,
+        labelled_for=_labelled_for(class_ids, labelled.labels.unlabelled),
+        annotations=imported_annotations(
+            new_id,
+            [
+                LabelledObject(class_ids[one.category_id], one.box, one.attributes)
+                for one in labelled.labels.objects
+            ],
+        ),
+    )
+
+
+def _labelled(coco: CocoFile, kept: Sequence[KeptImage]) -> list[LabelledImage]:
+    return [
+        LabelledImage(
+            one,
+            read_labels(
+                one.image,
+                coco.annotations.get(one.image.id, ()),
+                size=one.facts.size,
+                category_ids=coco.categories.keys(),
+            ),
+        )
+        for one in kept
+    ]
+
+
+def _labelled_for(class_ids: Mapping[int, ClassId], unlabelled: Collection[int]) -> list[ClassId]:
+    return sorted(class_id for key, class_id in class_ids.items() if key not in unlabelled)
+
+
+def _has_equal_labels(one: LabelledImage, other: LabelledImage) -> bool:
+    first, second = (sorted(each.labels.objects, key=repr) for each in (one, other))
+    return first == second and one.labels.unlabelled == other.labels.unlabelled
+
+
+def _same_image_note(one: LabelledImage, first: LabelledImage) -> Note:
+    image = one.kept.image
+    return Note(
+        kind="same_image_twice",
+        text=f"its bytes and labels are those of {first.file_name}: one sample, under that name",
+        file=image.file_name,
+        image_id=image.id,
+    )
+
+
+def _same_image_problem(one: LabelledImage, first: LabelledImage) -> Problem:
+    image = one.kept.image
+    return Problem(
+        kind="same_image_twice",
+        text=f"its bytes are those of {first.file_name}, but it is labelled otherwise",
+        file=image.file_name,
+        image_id=image.id,
+    )

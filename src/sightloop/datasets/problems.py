@@ -1,0 +1,61 @@
+"""What an importer has to say about records it could not take, or took with a change."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ProblemKind = Literal[
+    "wrong_shape",
+    "duplicate_id",
+    "unknown_image",
+    "unknown_category",
+    "missing_split_key",
+    "missing_slice",
+    "outside_folder",
+    "symlink",
+    "missing_file",
+    "unreadable_image",
+    "size_mismatch",
+    "same_image_twice",
+    "impossible_box",
+]
+"""Why a record cannot be imported."""
+
+NoteKind = Literal["clipped_box", "turned_boxes", "field_left_out", "same_image_twice"]
+"""What was done to a record that was imported."""
+
+RecordId = int | str
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something worth saying about one record of a data set."""
+
+    text: str
+    """What is the matter, with the values."""
+    file: str = ""
+    """The image's file name, as the data set gives it."""
+    image_id: RecordId | None = None
+    annotation_id: RecordId | None = None
+
+    def __str__(self) -> str:
+        ids = [
+            f"{what} {record_id}"
+            for what, record_id in (("image", self.image_id), ("annotation", self.annotation_id))
+            if record_id is not None
+        ]
+        where = " ".join(part for part in (self.file, f"({', '.join(ids)})" if ids else "") if part)
+        return f"{where}: {self.text}" if where else self.text
+
+
+class Problem(Finding, frozen=True, kw_only=True, omit_defaults=True):
+    """A record that cannot be imported."""
+
+    kind: ProblemKind
+
+
+class Note(Finding, frozen=True, kw_only=True, omit_defaults=True):
+    """A record that was imported, but not exactly as it stands."""
+
+    kind: NoteKind

@@ -1,0 +1,255 @@
+"""Where commits are kept: immutable objects, moving refs, and one index that can be thrown away.
+
+Rows, tree nodes, taxonomies and commit records are **objects**: bytes named by their SHA-256,
+inserted once and never changed. A **ref** points a branch or tag at a commit and moves only by
+compare-and-swap. The split-key index says which samples ever had a key; what they are in a given
+commit is asked of the commit's tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+
+from sightloop.datasets.errors import BranchExists, HeadMoved, ObjectDamaged, ObjectMissing
+from sightloop.datasets.keys import (
+    ObjectKey,
+    SampleKey,
+    digest_of_key,
+    object_key,
+    sample_key,
+    sample_of_key,
+)
+from sightloop.datasets.values import SampleId
+from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.digests import Digest
+
+ObjectKind = Literal["row", "node", "taxonomy", "commit"]
+RefKind = Literal["branch", "tag"]
+
+_PER_STATEMENT = 5_000
+"""Values named in one SELECT; SQLite allows 32,766."""
+
+_objects = Table(
+    "dataset_objects",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+_refs = Table(
+    "dataset_refs",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("commit_digest", Text, nullable=False),
+    Column("moved_at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "name"),
+)
+_split_keys = Table(
+    "dataset_split_keys",
+    metadata,
+    Column("key_hash", LargeBinary(8), nullable=False),
+    Column("sample", LargeBinary(16), nullable=False),
+    PrimaryKeyConstraint("key_hash", "sample"),
+    sqlite_with_rowid=False,
+)
+
+_T = TypeVar("_T")
+
+
+class StoredObject(NamedTuple):
+    """Bytes to keep under their name."""
+
+    key: ObjectKey
+    kind: ObjectKind
+    content: bytes
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """Where a branch or tag points, and since when."""
+
+    kind: RefKind
+    name: str
+    commit: Digest
+    moved_at_ms: int
+
+
+def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
+    """Keep these objects; one that is there already is left alone."""
+    # In order of the keys: neighbours in the index are then written together.
+    rows = [
+        {"digest": one.key, "kind": one.kind, "content": one.content} for one in sorted(objects)
+    ]
+    _insert_new(tx, _objects, rows)
+
+
+def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
+    """The bytes of all these objects, each checked against its name.
+
+    Raises:
+        ObjectMissing: the database lacks one.
+        ObjectDamaged: the bytes of one have changed.
+    """
+    found: dict[ObjectKey, bytes] = {}
+    for some in _chunks(keys):
+        query = select(_objects.c.digest, _objects.c.content).where(_objects.c.digest.in_(some))
+        for key, content in tx.execute(query):
+            if hashlib.sha256(content).digest() != key:
+                raise ObjectDamaged(digest=digest_of_key(ObjectKey(key)))
+            found[ObjectKey(key)] = content
+    for key in keys:
+        if key not in found:
+            raise ObjectMissing(digest=digest_of_key(key))
+    return found
+
+
+def read_object(tx: Tx, digest: Digest) -> bytes:
+    """The bytes of one object; see `read_objects`.
+
+    Raises:
+        ObjectMissing: the database lacks it.
+        ObjectDamaged: its bytes have changed.
+    """
+    key = object_key(digest)
+    return read_objects(tx, [key])[key]
+
+
+def find_commits(tx: Tx, hex_prefix: str, *, limit: int = 10) -> list[Digest]:
+    """Commits whose digest begins with these hexadecimal digits, at most `limit` of them."""
+    first = bytes.fromhex(hex_prefix.ljust(64, "0"))
+    last = bytes.fromhex(hex_prefix.ljust(64, "f"))
+    query = (
+        select(_objects.c.digest)
+        .where(_objects.c.digest.between(first, last) & (_objects.c.kind == "commit"))
+        .order_by(_objects.c.digest)
+        .limit(limit)
+    )
+    return [digest_of_key(ObjectKey(key)) for key in tx.scalars(query)]
+
+
+class StoredNodes:
+    """Tree nodes out of the database, each read once. Lives as long as its transaction."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._known: dict[ObjectKey, bytes] = {}
+
+    def read(self, keys: Collection[ObjectKey]) -> Mapping[ObjectKey, bytes]:
+        """The nodes' bytes; see `tree.Nodes`.
+
+        Raises:
+            ObjectMissing: the database lacks one.
+            ObjectDamaged: the bytes of one have changed.
+        """
+        if missing := [key for key in keys if key not in self._known]:
+            self._known.update(read_objects(self._tx, missing))
+        return {key: self._known[key] for key in keys}
+
+
+def find_ref(tx: Tx, kind: RefKind, name: str) -> Ref | None:
+    """The ref of that name."""
+    query = select(_refs).where((_refs.c.kind == kind) & (_refs.c.name == name))
+    row = tx.execute(query).first()
+    return None if row is None else Ref(*row)
+
+
+def list_refs(tx: Tx, kind: RefKind) -> list[Ref]:
+    """All refs of the kind, by name."""
+    query = select(_refs).where(_refs.c.kind == kind).order_by(_refs.c.name)
+    return [Ref(*row) for row in tx.execute(query)]
+
+
+def create_ref(tx: Tx, ref: Ref) -> None:
+    """Make a ref that was not there.
+
+    Raises:
+        BranchExists: there is one of that kind and name.
+    """
+    found = find_ref(tx, ref.kind, ref.name)
+    if found is not None:
+        raise BranchExists(name=ref.name, commit=found.commit)
+    tx.execute(
+        insert(_refs).values(
+            kind=ref.kind, name=ref.name, commit_digest=ref.commit, moved_at_ms=ref.moved_at_ms
+        )
+    )
+
+
+def advance_branch(
+    tx: Tx, branch: str, *, expected: Digest | None, to: Digest, now_ms: int
+) -> None:
+    """Move the branch from the expected commit (None: it does not exist yet) to the new one.
+
+    Raises:
+        HeadMoved: it is elsewhere; nothing was written.
+    """
+    if expected is None:
+        is_new = find_ref(tx, "branch", branch) is None
+        if is_new:
+            create_ref(tx, Ref("branch", branch, to, now_ms))
+            return
+    else:
+        moved = tx.execute(
+            update(_refs)
+            .where(
+                (_refs.c.kind == "branch")
+                & (_refs.c.name == branch)
+                & (_refs.c.commit_digest == expected)
+            )
+            .values(commit_digest=to, moved_at_ms=now_ms)
+        )
+        if moved.rowcount == 1:
+            return
+    found = find_ref(tx, "branch", branch)
+    raise HeadMoved(branch=branch, expected=expected, found=found.commit if found else None)
+
+
+def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
+    """Remember that these samples have these split keys in some commit."""
+    rows = [{"key_hash": _key_hash(key), "sample": sample_key(one)} for key, one in pairs]
+    _insert_new(tx, _split_keys, rows)
+
+
+def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:
+    """Every sample that had one of these split keys in any commit, and perhaps a few others."""
+    found: list[SampleId] = []
+    for some in _chunks({_key_hash(key) for key in split_keys}):
+        query = select(_split_keys.c.sample).where(_split_keys.c.key_hash.in_(some))
+        found += [sample_of_key(SampleKey(key)) for key in tx.scalars(query)]
+    return found
+
+
+def _key_hash(split_key: str) -> bytes:
+    return hashlib.sha256(split_key.encode()).digest()[:8]
+
+
+def _insert_new(tx: Tx, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    if not rows:
+        return
+    if tx.dialect.name == "postgresql":
+        tx.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+    else:
+        tx.execute(insert(table).prefix_with("OR IGNORE"), rows)
+
+
+def _chunks(values: Iterable[_T]) -> Iterator[list[_T]]:
+    remaining = iter(values)
+    while chunk := list(islice(remaining, _PER_STATEMENT)):
+        yield chunk

@@ -1,0 +1,50 @@
+"""The classes of a data set: ids that stay, whatever the classes are called later."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sightloop.datasets.values import ClassId, Taxonomy, TaxonomyClass
+
+
+class FoundClass(NamedTuple):
+    """A class as a file or a person names it."""
+
+    name: str
+    coco_id: int | None = None
+    supercategory: str = ""
+
+
+def class_id_of(name: str) -> ClassId:
+    """The id a class of that name gets: the name in lower case, words joined by dashes.
+
+    >>> class_id_of("Pin hole")
+    'pin-hole'
+    """
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return ClassId("-".join(re.findall(r"\w+", plain)) or f"class-{_mark(name)}")
+
+
+def with_classes(taxonomy: Taxonomy, found: Iterable[FoundClass]) -> Taxonomy:
+    """The taxonomy with the classes of unknown names added at the end; known ones stay."""
+    classes = list(taxonomy.classes)
+    names = {one.name for one in classes}
+    ids = {one.id for one in classes}
+    for one in found:
+        if one.name in names:
+            continue
+        new_id = class_id_of(one.name)
+        if new_id in ids:  # two names that differ only in case, dashes or spaces
+            new_id = ClassId(f"{new_id}-{_mark(one.name)}")
+        classes.append(TaxonomyClass(id=new_id, **one._asdict()))
+        names.add(one.name)
+        ids.add(new_id)
+    return Taxonomy(classes)
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
