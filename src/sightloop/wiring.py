@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sightloop.fleet.update_repository import create_repository
+from sightloop.kernel import tokens
+from sightloop.kernel.actors import ActorId, Role
 from sightloop.kernel.blobs import LocalBlobs
 from sightloop.kernel.clock import Clock, SystemClock
 from sightloop.kernel.config import (
@@ -21,6 +24,9 @@ from sightloop.kernel.database import Database, sqlite_url
 from sightloop.kernel.files import write_atomic
 from sightloop.kernel.ids import TimeSortedIds
 from sightloop.kernel.workspace import Workspace
+
+OWNER = ActorId("owner")
+"""Whoever holds the workspace's own token."""
 
 ROOMS_WITH_TABLES = (
     "kernel.audit",
@@ -67,7 +73,25 @@ def create_workspace(
         write_atomic(root / CONFIG_NAME, default_config_text().encode())
     workspace = _build(root, load_config(root, environment), clock or SystemClock())
     workspace.db.create()
+    create_repository(workspace)
     return workspace
+
+
+def ensure_token(workspace: Workspace) -> str:
+    """The workspace's own token, made at the first call and kept in `.sightloop/token`."""
+    path = workspace.state / "token"
+    if path.exists():
+        return path.read_text().strip()
+    with workspace.db.write() as tx:
+        token = tokens.issue(
+            tx,
+            actor=OWNER,
+            kind="person",
+            role=Role.ADMIN,
+            now_ms=workspace.clock.now_ms(),
+        )
+    write_atomic(path, f"{token}\n".encode(), mode=0o600)
+    return token
 
 
 def _build(root: Path, config: Config, clock: Clock) -> Workspace:

@@ -6,7 +6,6 @@ request struct it would otherwise hand to the service.
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from sightloop.kernel.errors import SightloopError, Unavailable
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.workspace import Call, Workspace
 
-Result = TypeVar("Result", bound=msgspec.Struct)
+Result = TypeVar("Result")
 
 
 class ServerAway(Unavailable):
@@ -44,7 +43,7 @@ class RemoteRefusal(SightloopError):
 
     def __init__(self, *, code: str, message: str, facts: dict[str, Any]) -> None:
         super().__init__(message, **facts)
-        self.code = code  # type: ignore[misc] - the remote error's code stands for it here
+        self.code = code
 
 
 class Caller(Protocol):
@@ -68,14 +67,18 @@ class LocalCaller:
         self._workspace = workspace
 
     def call(
-        self, operation: str, request: msgspec.Struct, result: type[Result], *, progress: Progress
+        self,
+        operation: str,
+        request: msgspec.Struct,
+        result: type[Result],  # noqa: ARG002 - a remote caller needs it
+        *,
+        progress: Progress,
     ) -> Result:
         """Run the service here; see `Caller.call`."""
         from sightloop.server.operations import operations
 
         found = operations()[operation].run(self._workspace, Call(LOCAL, progress), request)
-        assert isinstance(found, result), f"{operation} returned {type(found).__name__}"
-        return found
+        return cast("Result", found)
 
 
 class RemoteCaller:
@@ -104,8 +107,11 @@ class RemoteCaller:
         raise ServerAway(url=self._url, problem="it broke off in the middle of an answer")
 
     def _lines(self, path: str, body: bytes) -> Iterator[dict[str, Any]]:
+        import http.client
+
         address = urlsplit(self._url)
-        kind = http.client.HTTPSConnection if address.scheme == "https" else _plain
+        is_secure = address.scheme == "https"
+        kind = http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
         connection = kind(address.hostname or "", address.port)
         headers = {
             "Authorization": f"Bearer {self._token}",
@@ -124,9 +130,6 @@ class RemoteCaller:
             raise ServerAway(url=self._url, problem=str(error)) from error
         finally:
             connection.close()
-
-
-_plain = http.client.HTTPConnection
 
 
 def read_token(state: Path) -> str:

@@ -22,7 +22,7 @@ from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Workspace
 
-Result = TypeVar("Result", bound=msgspec.Struct)
+Result = TypeVar("Result")
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", help="The workspace's folder.", show_default="here")

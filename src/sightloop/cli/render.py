@@ -93,3 +93,8 @@ def progress_bars() -> Iterator[watching.Progress]:
             bars.update(known[what], completed=done, total=total or None)  # type: ignore[arg-type]
 
         yield progress
+
+
+def verdict(is_well: bool) -> Text:
+    """A check's outcome."""
+    return Text("ok", style="green") if is_well else Text("look", style="yellow")

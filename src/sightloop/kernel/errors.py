@@ -16,16 +16,14 @@ facts, and says what happened, to what, with which value, and what to do next.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 Fact = str | int | float | bool | list[str] | None
 
 
 class SightloopError(Exception):
     """Base of the tree; never raised itself."""
 
-    code: ClassVar[str] = "SL-000"
-    http_status: ClassVar[int] = 500
+    code: str = "SL-000"
+    http_status: int = 500
 
     def __init__(self, message: str, **facts: Fact) -> None:
         super().__init__(message)

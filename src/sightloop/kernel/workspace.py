@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sightloop.kernel.actors import Actor
-from sightloop.kernel.blobs import Blobs
 from sightloop.kernel.clock import Clock
 from sightloop.kernel.config import STATE_FOLDER, Config
-from sightloop.kernel.database import Database
 from sightloop.kernel.ids import Ids
 from sightloop.kernel.progress import Progress, silent
+
+if TYPE_CHECKING:  # the command line's help must not wait for the database to be imported
+    from sightloop.kernel.blobs import Blobs
+    from sightloop.kernel.database import Database
 
 
 @dataclass(frozen=True, slots=True)

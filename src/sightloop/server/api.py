@@ -17,6 +17,7 @@ from litestar.response import Stream
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.authentication import actor_of_request
+from sightloop.server.context import workspace_of
 from sightloop.server.errors import BadRequest, TooLarge, UnknownOperation
 from sightloop.server.operations import Operation, operations
 from sightloop.server.rendering import NDJSON, error_reply, json_response
@@ -49,10 +50,9 @@ def list_operations() -> Response[bytes]:
 
 
 @post("/api/v1/{name:str}", status_code=200)
-async def call_operation(
-    name: str, request: Request[Any, Any, Any], workspace: Workspace
-) -> Response[bytes] | Stream:
+async def call_operation(name: str, request: Request[Any, Any, Any]) -> Response[bytes] | Stream:
     """Run one service and answer with its result."""
+    workspace = workspace_of(request)
     operation = operations().get(name)
     if operation is None:
         raise UnknownOperation(name=name)

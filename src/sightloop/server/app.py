@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from litestar import Litestar, Response, get
-from litestar.di import Provide
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Workspace
 from sightloop.server import api, device_routes, page, update_routes
+from sightloop.server.context import WORKSPACE
 from sightloop.server.rendering import (
     answer_bug,
     answer_http_error,
@@ -40,12 +41,12 @@ def build_app(workspace: Workspace) -> Litestar:
             page.sign_in,
             page.home,
         ],
-        dependencies={"workspace": Provide(lambda: workspace, sync_to_thread=False)},
+        state=State({WORKSPACE: workspace}),
         exception_handlers={
             SightloopError: answer_refusal,
             HTTPException: answer_http_error,
             Exception: answer_bug,
         },
         openapi_config=None,
-        signature_types=[Workspace],
+        logging_config=None,
     )

@@ -26,8 +26,17 @@ def actor_of_request(workspace: Workspace, request: Request[Any, Any, Any]) -> A
     Raises:
         Unauthenticated: none came, or it is not valid.
     """
+    return actor_of_token(workspace, token_of_request(request))
+
+
+def actor_of_token(workspace: Workspace, token: str) -> Actor:
+    """The actor this token names.
+
+    Raises:
+        Unauthenticated: it is not valid.
+    """
     with workspace.db.read() as tx:
-        return tokens.actor_of(tx, token_of_request(request), now_ms=workspace.clock.now_ms())
+        return tokens.actor_of(tx, token, now_ms=workspace.clock.now_ms())
 
 
 def token_of_request(request: Request[Any, Any, Any]) -> str:

@@ -10,12 +10,14 @@ from litestar import Request, Response, post, put
 from sightloop.contracts.check_in import CheckIn, EnrolRequest
 from sightloop.contracts.decode import decode
 from sightloop.contracts.telemetry import TelemetryBatch
-from sightloop.fleet.services import check_in, enrol_device
+from sightloop.fleet.check_ins import check_in
+from sightloop.fleet.enrolment import enrol_device
 from sightloop.kernel.actors import Actor
 from sightloop.kernel.digests import parse_digest
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.api import read_body
 from sightloop.server.authentication import actor_of_request, token_of_request
+from sightloop.server.context import workspace_of
 from sightloop.server.rendering import json_response
 from sightloop.telemetry.services import store_batch, store_upload
 
@@ -23,8 +25,9 @@ MAX_CHECK_IN_BYTES = 1 << 20
 
 
 @post("/device/v1/enrol", status_code=200)
-async def enrol(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+async def enrol(request: Request[Any, Any, Any]) -> Response[bytes]:
     """First contact of a device, with its one-time token."""
+    workspace = workspace_of(request)
     body = await read_body(request, limit_bytes=MAX_CHECK_IN_BYTES)
     asked = decode(body, EnrolRequest, what="the enrolment request")
     token = token_of_request(request)
@@ -34,16 +37,18 @@ async def enrol(request: Request[Any, Any, Any], workspace: Workspace) -> Respon
 
 
 @post("/device/v1/check-in", status_code=200)
-async def check_in_route(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+async def check_in_route(request: Request[Any, Any, Any]) -> Response[bytes]:
     """A device tells how it is and learns what is wanted of it."""
+    workspace = workspace_of(request)
     actor, body = await _authenticated_body(request, workspace, limit_bytes=MAX_CHECK_IN_BYTES)
     report = decode(body, CheckIn, what="the check-in")
     return json_response(await asyncio.to_thread(check_in, workspace, Call(actor), report))
 
 
 @post("/device/v1/telemetry", status_code=200)
-async def telemetry(request: Request[Any, Any, Any], workspace: Workspace) -> Response[bytes]:
+async def telemetry(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Envelopes of a device; the reply says which it may forget."""
+    workspace = workspace_of(request)
     limit_bytes = workspace.config.server.max_request_bytes
     actor, body = await _authenticated_body(request, workspace, limit_bytes=limit_bytes)
     batch = decode(body, TelemetryBatch, what="the telemetry batch")
@@ -51,8 +56,9 @@ async def telemetry(request: Request[Any, Any, Any], workspace: Workspace) -> Re
 
 
 @put("/device/v1/blobs/{digits:str}", status_code=204)
-async def upload(digits: str, request: Request[Any, Any, Any], workspace: Workspace) -> None:
+async def upload(digits: str, request: Request[Any, Any, Any]) -> None:
     """The bytes of an image that an envelope names."""
+    workspace = workspace_of(request)
     digest = parse_digest(f"sha256:{digits}")
     limit_bytes = workspace.config.server.max_request_bytes
     actor, content = await _authenticated_body(request, workspace, limit_bytes=limit_bytes)

@@ -16,7 +16,7 @@ import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
 
-Service = Callable[[Workspace, Call, Any], msgspec.Struct]
+Service = Callable[[Workspace, Call, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Operation:
     result_type: Any
     summary: str
 
-    def run(self, workspace: Workspace, call: Call, request: msgspec.Struct) -> msgspec.Struct:
+    def run(self, workspace: Workspace, call: Call, request: msgspec.Struct) -> Any:  # noqa: ANN401
         """Call the service."""
         return self.service(workspace, call, request)
 

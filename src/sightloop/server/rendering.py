@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -9,6 +10,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from sightloop.kernel.errors import SightloopError
+
+log = logging.getLogger(__name__)
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -52,8 +55,9 @@ def answer_http_error(_request: Request[Any, Any, Any], error: HTTPException) ->
     return json_response(ErrorReply(body), status=error.status_code)
 
 
-def answer_bug(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A bug: the server's log has the trace, the client only learns that there is one."""
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
     body = ErrorBody(
         "SL-999",
         f"Sightloop has a bug here ({type(error).__name__}); the server's log has the details",

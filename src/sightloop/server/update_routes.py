@@ -1,6 +1,6 @@
 """Update files for devices: signed metadata, manifests and blobs, all of them static and public.
 
-Nothing here needs a token: metadata is signed, and a blob can only be asked for by its digest.
+Nothing here needs a token: metadata is signed, and only files of released bundles are given out.
 Ranges are answered, so that an interrupted download goes on where it stopped.
 """
 
@@ -19,6 +19,7 @@ from sightloop.kernel.blobs import CHUNK_BYTES
 from sightloop.kernel.digests import Digest, parse_digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.workspace import Workspace
+from sightloop.server.context import workspace_of
 
 OCTETS = "application/octet-stream"
 _METADATA_NAME = re.compile(r"[A-Za-z0-9._-]+\.json")
@@ -26,8 +27,9 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @get("/tuf/metadata/{name:str}", sync_to_thread=True)
-def metadata_file(name: str, workspace: Workspace) -> Response[bytes]:
+def metadata_file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     """A file of the signed metadata."""
+    workspace = workspace_of(request)
     path = update_repository.update_metadata_folder(workspace) / name
     if not _METADATA_NAME.fullmatch(name) or not path.is_file():
         raise NotFound(what="metadata file", name=name)
@@ -35,18 +37,19 @@ def metadata_file(name: str, workspace: Workspace) -> Response[bytes]:
 
 
 @get("/tuf/targets/{target:path}", sync_to_thread=True)
-def target_file(
-    target: Path, request: Request[Any, Any, Any], workspace: Workspace
-) -> Response[Any]:
+def target_file(target: Path, request: Request[Any, Any, Any]) -> Response[Any]:
     """A signed target: the manifest of a model version."""
+    workspace = workspace_of(request)
     digest = update_repository.target_blob(workspace, str(target).lstrip("/"))
     return _blob(workspace, digest, request)
 
 
 @get("/tuf/blobs/{digits:str}", sync_to_thread=True)
-def blob_file(digits: str, request: Request[Any, Any, Any], workspace: Workspace) -> Response[Any]:
+def blob_file(digits: str, request: Request[Any, Any, Any]) -> Response[Any]:
     """A file that a manifest names by its digest."""
-    return _blob(workspace, parse_digest(f"sha256:{digits}"), request)
+    workspace = workspace_of(request)
+    digest = update_repository.released_blob(workspace, parse_digest(f"sha256:{digits}"))
+    return _blob(workspace, digest, request)
 
 
 def _blob(workspace: Workspace, digest: Digest, request: Request[Any, Any, Any]) -> Response[Any]:

@@ -1,0 +1,112 @@
+"""`sightloop data`: versions of images and boxes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightloop.cli.command import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    data = typer.Typer(help="Versions of images and of every box on them.", no_args_is_help=True)
+    app.add_typer(data, name="data")
+    command(data, "import")(import_coco)
+    command(data, "export")(export_coco)
+    command(data, "log")(log)
+    command(data, "show")(show)
+    command(data, "branch")(branch)
+
+
+def import_coco(
+    session: Session,
+    *,
+    folder: Annotated[str, typer.Argument(help="A COCO folder: annotations.json and images/.")],
+    branch: Annotated[str, typer.Option(help="Branch to commit to.")] = "main",
+    message: Annotated[str, typer.Option("--message", "-m", help="What and why.")] = "",
+    split_key: Annotated[str, typer.Option(help="Image field that keeps images together.")] = "",
+    slice_field: Annotated[
+        list[str] | None, typer.Option(help="Image field to keep as a slice; may be repeated.")
+    ] = None,
+    annotations: Annotated[str, typer.Option(help="Another file than annotations.json.")] = "",
+    images: Annotated[str, typer.Option(help="Another folder than images/.")] = "",
+    skip_bad: Annotated[bool, typer.Option(help="Import what can be, list the rest.")] = False,
+) -> None:
+    """Import a COCO folder as one commit. Original files are only read."""
+    from pathlib import Path
+
+    from sightloop.cli.views import data as views
+    from sightloop.datasets.coco_import import ImportCoco, Imported
+
+    root = Path(folder).resolve()
+    request = ImportCoco(
+        annotations=str(Path(annotations).resolve() if annotations else root / "annotations.json"),
+        images=str(Path(images).resolve() if images else root / "images"),
+        branch=branch,
+        message=message or f"Import {root.name}",
+        split_key=split_key or None,
+        slice_fields=slice_field or [],
+        skip_bad=skip_bad,
+    )
+    imported = session.call("data.import", request, Imported)
+    session.print(imported, views.imported)
+
+
+def export_coco(
+    session: Session,
+    *,
+    ref: Annotated[str, typer.Argument(help="Branch, commit, or the beginning of one.")],
+    folder: Annotated[str, typer.Argument(help="A folder that is not there yet.")],
+) -> None:
+    """Write a commit as a COCO folder, original bytes and all."""
+    from pathlib import Path
+
+    from sightloop.cli.views import data as views
+    from sightloop.datasets.coco_export import ExportCoco, Exported
+
+    request = ExportCoco(ref=ref, folder=str(Path(folder).resolve()))
+    exported = session.call("data.export", request, Exported)
+    session.print(exported, views.exported)
+
+
+def log(
+    session: Session,
+    *,
+    ref: Annotated[str, typer.Argument(help="Branch or commit.")] = "main",
+    limit: Annotated[int, typer.Option(help="How many commits.")] = 20,
+) -> None:
+    """The history of a branch, newest first."""
+    from sightloop.cli.views import data as views
+    from sightloop.datasets.commits import LogCommits, LoggedCommit
+
+    request = LogCommits(ref=ref, limit=limit)
+    session.print(session.call("data.log", request, list[LoggedCommit]), views.commits)
+
+
+def show(
+    session: Session, *, ref: Annotated[str, typer.Argument(help="Branch or commit.")] = "main"
+) -> None:
+    """What a commit holds: splits, slices, classes."""
+    from sightloop.cli.views import data as views
+    from sightloop.datasets.commits import CommitFacts, ShowCommit
+
+    session.print(session.call("data.show", ShowCommit(ref=ref), CommitFacts), views.commit)
+
+
+def branch(
+    session: Session,
+    *,
+    name: Annotated[str, typer.Argument(help="Name of a new branch; none lists them.")] = "",
+    at: Annotated[str, typer.Option(help="Where it begins.")] = "main",
+) -> None:
+    """List branches, or make one."""
+    from sightloop.cli.views import data as views
+    from sightloop.datasets.branches import CreateBranch
+    from sightloop.datasets.store import Ref
+    from sightloop.server.catalogue import Nothing
+
+    if name:
+        session.call("data.branch", CreateBranch(name=name, at=at), Ref)
+    session.print(session.call("data.branches", Nothing(), list[Ref]), views.branches)

@@ -1,0 +1,183 @@
+"""`sightloop models` and `sightloop sign`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightloop.cli.command import Session, command
+
+Version = Annotated[str, typer.Argument(help="MODEL@NUMBER or MODEL@ALIAS.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    models = typer.Typer(help="Models, versions and what they proved.", no_args_is_help=True)
+    app.add_typer(models, name="models")
+    command(models, "list")(list_models)
+    command(models, "show")(show)
+    command(models, "register")(package)
+    command(models, "evaluate")(evaluate)
+    command(models, "gate")(gate)
+    command(models, "promote")(promote)
+    command(models, "card")(card)
+    command(models, "evidence")(evidence)
+    command(app, "sign")(sign)
+
+
+def list_models(
+    session: Session, *, model: Annotated[str, typer.Argument(help="One model's versions.")] = ""
+) -> None:
+    """All models, or the versions of one."""
+    from sightloop.cli.views import models as views
+    from sightloop.registry.catalogue import (
+        ListModels,
+        ListVersions,
+        ModelList,
+        VersionList,
+    )
+
+    if model:
+        found = session.call("models.versions", ListVersions(model=model), VersionList)
+        session.print(found, views.versions)
+    else:
+        session.print(session.call("models.list", ListModels(), ModelList), views.models)
+
+
+def show(session: Session, *, version: Version) -> None:
+    """What a version is, what it was trained on and what the gate said."""
+    from sightloop.cli.views import models as views
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+
+    found = session.call("models.show", ShowVersion(version=version), ModelCard)
+    session.print(found, views.version)
+
+
+def package(
+    session: Session,
+    *,
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    run: Annotated[str, typer.Argument(help="Id of a finished run.")],
+) -> None:
+    """Make a run's exported file the next version of a model."""
+    from sightloop.registry.packaging import PackageRun
+    from sightloop.registry.values import ModelVersion
+
+    made = session.call("models.package", PackageRun(model=model, run=run), ModelVersion)
+    session.print(made, lambda one: f"{one.model}@{one.number}  bundle {one.bundle}")
+
+
+def evaluate(
+    session: Session,
+    *,
+    version: Version,
+    ref: Annotated[str, typer.Option("--data", help="Branch or commit.")] = "main",
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, val, test or audit; may be repeated.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
+) -> None:
+    """Measure the exported file on a commit's images."""
+    import msgspec
+
+    from sightloop.cli.views import models as views
+    from sightloop.datasets.commits import CommitFacts, ShowCommit
+    from sightloop.evaluation.services import EvaluateBundle
+    from sightloop.evaluation.values import Evaluation
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+
+    bundle = session.call("models.show", ShowVersion(version=version), ModelCard).version.bundle
+    commit = session.call("data.show", ShowCommit(ref=ref), CommitFacts).commit
+    plain = {"bundle": bundle, "commit": commit, "splits": split or ["test", "audit"]}
+    request = msgspec.convert({**plain, "threads": threads}, EvaluateBundle)
+    session.print(session.call("models.evaluate", request, Evaluation), views.evaluation)
+
+
+def gate(
+    session: Session,
+    *,
+    version: Version,
+    ref: Annotated[str, typer.Option("--data", help="Branch or commit to judge on.")] = "main",
+    max_drop: Annotated[float, typer.Option(help="AP50 it may lose on all images.")] = 0.02,
+    better_on: Annotated[
+        list[str] | None, typer.Option(help="A stratum (FIELD=VALUE) it must gain on.")
+    ] = None,
+) -> None:
+    """Judge a version against the champion and record the verdict."""
+    from sightloop.cli.views import models as views
+    from sightloop.evaluation.gate import GateRules
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.gating import GateVersion
+    from sightloop.registry.values import VerdictRecord
+
+    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    request = GateVersion(
+        model=named.model,
+        number=named.number,
+        commit=ref,
+        rules=GateRules(max_drop=max_drop, better_on=better_on or []),
+    )
+    record = session.call("models.gate", request, VerdictRecord)
+    session.print(record, views.verdict_record)
+    if record.verdict.outcome != "pass":
+        raise typer.Exit(1)
+
+
+def promote(
+    session: Session,
+    *,
+    version: Version,
+    alias: Annotated[str, typer.Option(help="The pointer to move.")] = "champion",
+) -> None:
+    """Point an alias at a version; `champion` only takes one that passed its gate."""
+    from sightloop.registry.aliases import SetAlias
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.values import Alias
+
+    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    request = SetAlias(model=named.model, alias=alias, number=named.number)
+    moved = session.call("models.promote", request, Alias)
+    session.print(moved, lambda one: f"{one.model}@{one.alias} is now {one.model}@{one.number}")
+
+
+def card(session: Session, *, version: Version) -> None:
+    """The model card, as Markdown."""
+    from sightloop.registry.catalogue import CardText, ShowVersion
+
+    text = session.call("models.card", ShowVersion(version=version), CardText)
+    session.print(text, lambda one: one.markdown)
+
+
+def evidence(
+    session: Session,
+    *,
+    version: Version,
+    samples: Annotated[int, typer.Option(help="How many images to name and re-read.")] = 5,
+) -> None:
+    """The chain from the devices that run a version back to the pixels it learned from."""
+    from sightloop.cli.views import models as views
+    from sightloop.loop.evidence import EvidenceChain, ShowEvidence
+
+    request = ShowEvidence(version=version, n_samples=samples)
+    session.print(session.call("models.evidence", request, EvidenceChain), views.evidence)
+
+
+def sign(session: Session, *, version: Version) -> None:
+    """Sign a version with its owner's key.
+
+    One without a passing verdict is refused.
+    """
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.signing import SignVersion
+    from sightloop.registry.values import ModelVersion
+
+    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    request = SignVersion(model=named.model, number=named.number)
+    signed = session.call("models.sign", request, ModelVersion)
+    session.print(signed, lambda one: f"{one.model}@{one.number} is signed")

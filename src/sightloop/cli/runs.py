@@ -1,0 +1,101 @@
+"""`sightloop train` and `sightloop runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightloop.cli.command import Session, command
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    command(app, "train")(train)
+    runs = typer.Typer(help="Trainings and what was measured of them.", no_args_is_help=True)
+    app.add_typer(runs, name="runs")
+    command(runs, "list")(list_runs)
+    command(runs, "show")(show)
+    command(runs, "cancel")(cancel)
+
+
+def train(
+    session: Session,
+    *,
+    ref: Annotated[str, typer.Option("--data", help="Branch or commit to train on.")] = "main",
+    name: Annotated[str, typer.Option(help="Name of the run.")] = "run",
+    experiment: Annotated[str, typer.Option(help="What runs are compared within.")] = "default",
+    engine: Annotated[str, typer.Option(help="Which engine trains.")] = "yolo26",
+    weights: Annotated[
+        str, typer.Option(help="'starter', an architecture, a file, or run:ID.")
+    ] = "starter",
+    epochs: Annotated[int, typer.Option(help="How often each image is shown.")] = 20,
+    image_size: Annotated[int, typer.Option(help="Square input size in pixels.")] = 640,
+    batch: Annotated[int, typer.Option(help="Images per step.")] = 16,
+    seed: Annotated[int, typer.Option(help="Equal seeds train equal models.")] = 0,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An engine setting as NAME=VALUE; may be repeated."),
+    ] = None,
+) -> None:
+    """Train on a commit, with everything recorded."""
+    import msgspec
+
+    from sightloop.cli.views import runs as views
+    from sightloop.kernel.clock import SystemClock
+    from sightloop.kernel.ids import TimeSortedIds
+    from sightloop.tracking.values import Run
+    from sightloop.training.requests import TrainRequest
+
+    parameters = {}
+    for text in parameter or []:
+        key, _, value = text.partition("=")
+        try:
+            parameters[key] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            parameters[key] = value  # a plain word needs no quotes
+    request = TrainRequest(
+        run=TimeSortedIds(SystemClock()).new("run"),
+        experiment=experiment,
+        name=name,
+        dataset_commit=ref,
+        engine=engine,
+        weights=weights,
+        epochs=epochs,
+        image_size_px=image_size,
+        batch_size=batch,
+        seed=seed,
+        parameters=parameters,
+    )
+    session.print(session.call("train", request, Run), views.run)
+
+
+def list_runs(
+    session: Session,
+    *,
+    experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
+    limit: Annotated[int, typer.Option(help="How many.")] = 30,
+) -> None:
+    """Runs, newest first."""
+    from sightloop.cli.views import runs as views
+    from sightloop.tracking.services import ListRuns, RunPage
+
+    request = ListRuns(experiment=experiment or None, limit=limit)
+    session.print(session.call("runs.list", request, RunPage), views.runs)
+
+
+def show(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:
+    """Everything about one run."""
+    from sightloop.cli.views import runs as views
+    from sightloop.tracking.services import RunFacts, ShowRun
+
+    session.print(session.call("runs.show", ShowRun(run=run), RunFacts), views.run_facts)
+
+
+def cancel(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:
+    """End a run's job; the run counts as cancelled."""
+    from sightloop.server.catalogue import Done
+    from sightloop.training.services import CancelRun
+
+    session.call("runs.cancel", CancelRun(run=run), Done)
+    session.print({"cancelled": run}, lambda _: f"{run} will end within seconds")

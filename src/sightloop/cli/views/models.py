@@ -1,0 +1,132 @@
+"""Models, verdicts and evidence in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from sightloop.cli.render import facts, state, table, when
+from sightloop.evaluation.values import Evaluation
+from sightloop.kernel.digests import short
+from sightloop.loop.evidence import EvidenceChain
+from sightloop.registry.card import ModelCard
+from sightloop.registry.catalogue import ModelList, VersionList
+from sightloop.registry.values import VerdictRecord
+
+
+def models(found: ModelList) -> RenderableType:
+    """All models."""
+    rows = (
+        (one.name, one.n_versions, ", ".join(f"{a} @{n}" for a, n in one.aliases.items()) or "-")
+        for one in found.models
+    )
+    return table(("model", "n versions", "aliases"), rows, empty="no model yet")
+
+
+def versions(found: VersionList) -> RenderableType:
+    """The versions of one model."""
+    rows = (
+        (
+            one.version.name,
+            when(one.version.created_at_ms),
+            state(one.verdict.verdict.outcome) if one.verdict else "-",
+            "signed" if one.version.signed_at_ms else "-",
+            ", ".join(one.aliases) or "-",
+            short(one.version.bundle),
+        )
+        for one in found.versions
+    )
+    columns = ("version", "made", "verdict", "signature", "aliases", "bundle")
+    return table(columns, rows, empty="no version yet")
+
+
+def version(card: ModelCard) -> RenderableType:
+    """One version: what it is and what it proved."""
+    one = card.version
+    head = facts(
+        [
+            ("version", one.name + (f" ({', '.join(card.aliases)})" if card.aliases else "")),
+            ("bundle", one.bundle),
+            ("signed", when(one.signed_at_ms) if one.signed_at_ms else "no"),
+            ("run", one.run),
+            ("data", one.dataset_commit),
+            ("engine", card.bundle.engine),
+            ("licence", card.bundle.declared_licence),
+            ("classes", ", ".join(card.bundle.class_names)),
+            ("threshold", f"{card.bundle.thresholds.score:.2f}"),
+        ]
+    )
+    parts: list[RenderableType] = [head]
+    for found in card.evaluations:
+        parts += [Text(), evaluation(found)]
+    if card.verdict is not None:
+        parts += [Text(), verdict_record(card.verdict)]
+    return Group(*parts)
+
+
+def evaluation(found: Evaluation) -> RenderableType:
+    """How a bundle did on a commit."""
+    summary = found.summary
+    rows = (
+        (name or "all", part.n_images, part.n_objects, _share(part.ap50), f"{part.mean_loss:.3f}")
+        for name, part in summary.strata.items()
+    )
+    head = Text(
+        f"{found.n_images} images of {', '.join(found.splits)} at {short(found.commit)}: "
+        f"AP50 {_share(summary.ap50)}, AP {_share(summary.ap)}, "
+        f"{summary.latency_p50_ms:.1f} ms per image"
+    )
+    columns = ("slice", "images", "boxes", "AP50", "mean loss")
+    return Group(head, table(columns, rows, empty="no slices"))
+
+
+def verdict_record(record: VerdictRecord) -> RenderableType:
+    """What the gate said, rule by rule."""
+    rows = ((one.rule, state(one.outcome), one.reason) for one in record.verdict.rules)
+    head = Text.assemble(
+        f"{record.model}@{record.number}: ", state(record.verdict.outcome), f"  {record.id}"
+    )
+    return Group(head, table(("rule", "says", "because"), rows, empty="no rule was asked"))
+
+
+def evidence(chain: EvidenceChain) -> RenderableType:
+    """The chain as a tree, from devices down to pixels."""
+    tree = Tree(f"[bold]{chain.version.name}[/]  bundle {chain.version.bundle}")
+    for line in _devices(chain):
+        tree.add(line)
+    if chain.turn is not None:
+        turn = chain.turn
+        tree.add(f"turn {turn.id}: {turn.state}, because {turn.trigger.reason}")
+    if chain.verdict is not None:
+        verdict = tree.add(f"verdict {chain.verdict.id}: {chain.verdict.verdict.outcome}")
+        for rule in chain.verdict.verdict.rules:
+            verdict.add(Text(f"{rule.rule}: {rule.outcome} - {rule.reason}"))
+    if chain.evaluation is not None:
+        tree.add(f"evaluation {chain.evaluation.id} on {short(chain.evaluation.commit)}")
+    run = tree.add(f"run {chain.run.id}: {chain.run.inputs.engine}, {chain.run.inputs.hardware}")
+    for name, digest in chain.artifacts.items():
+        run.add(Text(f"{name}  {digest}", style="dim"))
+    commit = run.add(f"dataset commit {chain.commit.commit} ({chain.commit.n_samples} samples)")
+    for sample in chain.commit.samples:
+        text = (
+            f"{sample.file_name}  {sample.image}  {sample.size_bytes:,} bytes, re-read and intact"
+        )
+        commit.add(Text(text))
+    if chain.newest_seal is not None:
+        tree.add(f"audit seal {chain.newest_seal.number}: {chain.newest_seal.seal}")
+    return tree
+
+
+def _devices(chain: EvidenceChain) -> Iterator[Text]:
+    for one in chain.devices:
+        text = f"device {one.name} ({one.device}), slot {one.slot}, assignment {one.counter}"
+        yield Text(f"{text}, seen {when(one.seen_at_ms)}")
+    if not chain.devices:
+        yield Text("no device runs it now", style="dim")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,85 @@
+"""Tasks, monitors and incidents in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sightloop.cli.render import facts, state, table, when
+from sightloop.monitoring.evidence import Incident
+from sightloop.monitoring.incidents import Explanation
+from sightloop.monitoring.monitors import Monitor
+from sightloop.review.listing import TaskList
+
+
+def tasks(found: TaskList) -> RenderableType:
+    """What waits for people."""
+    rows = (
+        (one.id, one.purpose, state(one.state), one.lane, one.stream, len(one.prelabels))
+        for one in found.tasks
+    )
+    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
+    columns = ("task", "purpose", "state", "lane", "stream", "n pre-labels")
+    return Group(
+        Text(counts or "no tasks", style="dim"),
+        table(columns, rows, empty="nothing waits for labels"),
+    )
+
+
+def monitors(found: Iterable[Monitor]) -> RenderableType:
+    """Every monitor and how far it is from its alarm, in nats."""
+    rows = (
+        (
+            f"{one.watched.device}/{one.watched.stream}",
+            one.measure,
+            one.guarantee,
+            f"{one.state.statistic_nats:.1f}" if one.state.statistic_nats is not None else "-",
+            f"{one.threshold_nats:.1f}",
+            one.incident or "-",
+        )
+        for one in found
+    )
+    columns = ("stream", "measure", "promise", "statistic", "alarm at", "incident")
+    return table(columns, rows, empty="no stream has been heard of yet")
+
+
+def incidents(found: Iterable[Incident]) -> RenderableType:
+    """Incidents, the latest first."""
+    rows = (
+        (
+            one.id,
+            one.kind,
+            state(one.state),
+            f"{one.device}/{one.stream}",
+            one.measure,
+            when(one.opened_at_ms),
+            one.guarantee,
+        )
+        for one in found
+    )
+    columns = ("incident", "kind", "state", "stream", "measure", "opened", "promise")
+    return table(columns, rows, empty="no incident")
+
+
+def explanation(found: Explanation) -> RenderableType:
+    """Why an incident was opened."""
+    one, evidence = found.incident, found.evidence
+    head = facts(
+        [
+            ("incident", one.id),
+            ("kind", one.kind),
+            ("state", state(one.state)),
+            ("stream", f"{one.device}/{one.stream} against {one.stratum or 'all'}"),
+            ("statistic", f"{one.statistic_nats:.1f} nats, alarm at {one.threshold_nats:.1f}"),
+            ("promise", one.guarantee),
+            ("change", f"about {when(evidence.change_at_ms)}"),
+            ("images since", evidence.n_images_since_change),
+        ]
+    )
+    words = [Text(f"- {change.words}") for change in evidence.measures]
+    if evidence.loss is not None:
+        words.append(Text(f"- {evidence.loss.words}"))
+    words += [Text(f"- also {one.measure}", style="dim") for one in found.supporting]
+    return Group(head, Text(), *words)

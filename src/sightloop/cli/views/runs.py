@@ -1,0 +1,68 @@
+"""Runs in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sightloop.cli.render import facts, state, table, when
+from sightloop.kernel.digests import short
+from sightloop.tracking.services import RunFacts, RunPage
+from sightloop.tracking.values import Run
+
+
+def runs(page: RunPage) -> RenderableType:
+    """Some runs, newest first."""
+    rows = (
+        (
+            one.id,
+            one.experiment,
+            one.name,
+            state(one.state),
+            when(one.started_at_ms),
+            _duration(one),
+            short(one.inputs.dataset_commit),
+        )
+        for one in page.runs
+    )
+    columns = ("run", "experiment", "name", "state", "started", "took", "data")
+    return table(columns, rows, empty="no run yet; `sightloop train` makes one")
+
+
+def run(found: Run) -> RenderableType:
+    """One run: what went in, and how it ended."""
+    inputs = found.inputs
+    code = inputs.code.commit or "no repository"
+    return facts(
+        [
+            ("run", found.id),
+            ("name", f"{found.experiment} / {found.name}"),
+            ("state", state(found.state)),
+            ("took", _duration(found)),
+            ("data", inputs.dataset_commit),
+            ("code", f"{code[:12]}{' with changes' if inputs.code.dirty else ''}"),
+            ("engine", f"{inputs.engine} {inputs.engine_version}"),
+            ("seed, threads", f"{inputs.seed}, {inputs.threads}"),
+            ("hardware", inputs.hardware),
+            ("ended because", found.exit_reason or "-"),
+        ]
+    )
+
+
+def run_facts(found: RunFacts) -> RenderableType:
+    """One run with its metrics and artifacts."""
+    metrics = ((name, point.value, point.step) for name, point in found.metrics.items())
+    files = ((one.name, f"{one.size_bytes:,}", short(one.digest)) for one in found.artifacts)
+    return Group(
+        run(found.run),
+        Text(),
+        table(("metric", "latest", "step"), metrics, empty="nothing was measured"),
+        Text(),
+        table(("artifact", "size", "blob"), files, empty="no artifacts"),
+    )
+
+
+def _duration(found: Run) -> str:
+    if found.ended_at_ms is None:
+        return "-"
+    return f"{(found.ended_at_ms - found.started_at_ms) / 1000:.0f} s"

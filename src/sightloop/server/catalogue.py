@@ -1,0 +1,134 @@
+"""The services that can be called by name, one line each. Importing it loads every room."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from sightloop.datasets import branches, coco_export, coco_import, commits
+from sightloop.datasets.store import Ref
+from sightloop.evaluation import services as evaluation
+from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
+from sightloop.kernel.worker import StepControl
+from sightloop.kernel.workspace import Call, Workspace
+from sightloop.loop import evidence
+from sightloop.loop import services as loop
+from sightloop.monitoring import incidents
+from sightloop.registry import aliases, catalogue, gating, packaging, signing
+from sightloop.review import committing, exchange, flagging, labelling, listing
+from sightloop.review.committing import CommittedLabels
+from sightloop.server import stations
+from sightloop.server.operations import Service
+from sightloop.tracking import services as tracking
+from sightloop.tracking.values import Run
+from sightloop.training import services as training
+from sightloop.training.requests import TrainRequest
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """A request without any field."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The answer of services that only do."""
+
+    done: bool = True
+
+
+class CommittedOrNot(msgspec.Struct, frozen=True, kw_only=True):
+    """What was committed; None when no task had labels to commit."""
+
+    committed: CommittedLabels | None
+
+
+def list_branches(workspace: Workspace, call: Call, request: Nothing) -> list[Ref]:  # noqa: ARG001
+    """Every branch and the commit it is at, by name."""
+    return branches.list_branches(workspace, call)
+
+
+def train_now(workspace: Workspace, call: Call, request: TrainRequest) -> Run:
+    """Train, and answer when the run has ended; the job survives the caller."""
+    control = StepControl(threading.Event(), progress=call.progress)
+    return training.train(workspace, call, request, control=control)
+
+
+def cancel_run(workspace: Workspace, call: Call, request: training.CancelRun) -> Done:
+    """Whoever watches the run's job ends it within seconds."""
+    training.cancel_run(workspace, call, request)
+    return Done()
+
+
+def skip_task(workspace: Workspace, call: Call, request: labelling.SkipTask) -> Done:
+    """The task needs no labels."""
+    labelling.skip_task(workspace, call, request)
+    return Done()
+
+
+def withdraw_tasks(workspace: Workspace, call: Call, request: flagging.WithdrawTasks) -> Done:
+    """Take back tasks that have no labels yet."""
+    flagging.withdraw_tasks(workspace, call, request)
+    return Done()
+
+
+def commit_labels(
+    workspace: Workspace, call: Call, request: committing.CommitLabels
+) -> CommittedOrNot:
+    """Verified labels become one dataset commit."""
+    return CommittedOrNot(committed=committing.commit_labels(workspace, call, request))
+
+
+SERVICES: dict[str, Service] = {
+    "audit.verify": loop.verify_audit_log,
+    "data.branch": branches.create_branch,
+    "data.branches": list_branches,
+    "data.commit": commits.commit_samples,
+    "data.export": coco_export.export_coco,
+    "data.import": coco_import.import_coco,
+    "data.log": commits.log_commits,
+    "data.show": commits.show_commit,
+    "devices.enroll": enrolment.create_enrolment,
+    "devices.list": devices.list_devices,
+    "devices.show": devices.show_device,
+    "events.list": loop.list_events,
+    "loop.pause": loop.pause_loop,
+    "loop.retry": loop.try_again,
+    "loop.run": loop.run_loop,
+    "loop.status": loop.show_loop,
+    "models.card": catalogue.show_card,
+    "models.evaluate": evaluation.evaluate,
+    "models.evaluations": evaluation.list_evaluations,
+    "models.evidence": evidence.show_evidence,
+    "models.gate": gating.gate_version,
+    "models.list": catalogue.list_models,
+    "models.package": packaging.package_run,
+    "models.promote": aliases.set_alias,
+    "models.show": catalogue.show_version,
+    "models.sign": signing.sign_version,
+    "models.versions": catalogue.list_versions,
+    "monitor.close": incidents.close_incident,
+    "monitor.explain": incidents.explain_incident,
+    "monitor.incidents": incidents.list_incidents,
+    "monitor.status": incidents.list_monitors,
+    "review.commit": commit_labels,
+    "review.export": exchange.export_tasks,
+    "review.import": exchange.import_labels,
+    "review.list": listing.list_tasks,
+    "review.show": listing.show_task,
+    "review.skip": skip_task,
+    "review.submit": labelling.submit_labels,
+    "review.withdraw": withdraw_tasks,
+    "rollout.abort": rollouts.abort_rollout,
+    "rollout.list": rollout_status.list_rollouts,
+    "rollout.pause": rollouts.pause_rollout,
+    "rollout.resume": rollouts.resume_rollout,
+    "rollout.start": rollouts.start_rollout,
+    "rollout.status": rollout_status.rollout_status,
+    "runs.cancel": cancel_run,
+    "runs.history": tracking.show_history,
+    "runs.list": tracking.list_runs,
+    "runs.show": tracking.show_run,
+    "stations.show": stations.show_stations,
+    "streams.policy": streams.set_stream_policy,
+    "train": train_now,
+}
