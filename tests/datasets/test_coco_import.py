@@ -10,8 +10,16 @@ import pytest
 from sightloop.datasets.branches import list_branches
 from sightloop.datasets.coco_import import ImportCoco, import_coco
 from sightloop.datasets.commits import CommitSamples, commit_samples
-from sightloop.datasets.errors import BadFieldName, BadImport, NotCoco, NothingToCommit
+from sightloop.datasets.errors import (
+    BadFieldName,
+    BadImport,
+    BadRefName,
+    NotCoco,
+    NothingToCommit,
+    SplitRuleDiffers,
+)
 from sightloop.datasets.samples import read_commit, read_samples
+from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.values import BoxPx
 from sightloop.kernel.blobs import LocalBlobs
 from sightloop.kernel.digests import digest_of
@@ -305,6 +313,16 @@ RECORD_PROBLEMS = {
     "no box": (lambda coco: coco.annotations[0].pop("bbox"), "wrong_shape", "field `bbox`"),
     "no record": (lambda coco: coco.annotations.insert(0, 7), "wrong_shape", "annotations[0]"),
     "image id": (lambda coco: coco.images[1].update(id=1), "duplicate_id", "another image"),
+    "half a character": (
+        lambda coco: coco.images[2].update(file_name="\udce9.jpg"),
+        "wrong_shape",
+        "images[2]: holds half a character",
+    ),
+    "huge number": (
+        spoil_annotation(bbox=[10**400, 0, 5, 5]),
+        "wrong_shape",
+        "annotations[0]: Number out of range",
+    ),
     "no image name": (lambda coco: coco.images[0].pop("file_name"), "wrong_shape", "images[0]"),
     "category id": (lambda coco: coco.categories[1].update(id=3), "duplicate_id", "category 3"),
     "category name": (
@@ -352,6 +370,15 @@ def test_an_import_that_is_refused_leaves_nothing(workspace, coco, run):
     assert [path for path in workspace.blobs.root.rglob("*") if path.is_file()] == []
 
 
+def test_an_import_that_cannot_be_committed_is_refused_before_it_reads(workspace, coco, run):
+    run(coco.request())
+    coco.root.joinpath("images/3.jpg").unlink()
+    with pytest.raises(SplitRuleDiffers):
+        run(coco.request(split_rule=SplitRule(train=1, val=0, test=0)))
+    with pytest.raises(BadRefName):
+        run(coco.request(branch="no such name"))
+
+
 def test_an_import_of_nothing_but_bad_images_makes_no_branch(coco, run):
     for image in coco.images:
         image["file_name"] = "missing.jpg"
@@ -365,6 +392,7 @@ def test_an_import_of_nothing_but_bad_images_makes_no_branch(coco, run):
         (b"{", "it is not JSON"),
         (b"\xff\xfe\x00\x01\xd8", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
+        ('{"images": "é"}'.encode("latin-1"), "it is not JSON"),
         (b"[]", "it holds a list, as of detection results"),
         (b"7", "it holds a single value"),
         (b"{}", "'images' is missing"),
@@ -386,6 +414,8 @@ def test_files_that_are_not_there_are_named(coco, run):
     request = coco.request()
     with pytest.raises(NotFound, match=r"no annotation file '.*nowhere\.json'"):
         run(ImportCoco(annotations=str(coco.root / "nowhere.json"), images=request.images))
+    with pytest.raises(NotFound, match="Is a directory"):
+        run(ImportCoco(annotations=request.images, images=request.images))
     with pytest.raises(NotFound, match=r"no image folder '.*nowhere'"):
         run(ImportCoco(annotations=request.annotations, images=str(coco.root / "nowhere")))
 
@@ -424,6 +454,15 @@ def test_a_crash_before_any_write_keeps_the_old_head_and_a_retry_works(workspace
     imported = import_coco(crashing(workspace, plan), LOCAL_CALL, request)
     assert (plan.n_writes, imported.n_new) == (2, 1)
     assert len(read_samples(workspace, imported.commit)) == 4
+
+
+def test_numbers_that_json_cannot_write_are_left_out_of_attributes(coco, run, samples_of):
+    nan = float("nan")
+    coco.label(3, [0, 0, 9, 9], area=nan, score=nan, huge=10**30, segmentation={"counts": [nan]})
+    imported = run(coco.request())
+    (found,) = samples_of(imported)["3.jpg"].annotations
+    assert found.attributes == {"segmentation": '{"counts":[null]}'}
+    assert len(imported.notes) == 2
 
 
 def test_a_box_is_the_same_however_its_numbers_are_written(coco, run, samples_of):

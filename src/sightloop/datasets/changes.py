@@ -95,7 +95,7 @@ class Parent:
         present = self._load_by_split_key({one.split_key for one in newcomers})
         admitted = {one.id: one for one in admit_all(newcomers, present, rule)}
         allowed = [(row, admitted.get(row.sample.id, row.sample)) for row in rows]
-        return [row if one == row.sample else _row_of(one) for row, one in allowed]
+        return [row if one is row.sample else _row_of(one) for row, one in allowed]
 
     def _find(self, ids: Collection[SampleId]) -> dict[SampleId, Digest]:
         return {} if self._root is None else tree.find(self._nodes, self._root, ids)

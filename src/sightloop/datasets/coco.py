@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -95,7 +96,7 @@ def read_coco(content: bytes, wanted: WantedFields, *, name: str) -> CocoFile:
 def _records(content: bytes, *, name: str) -> dict[str, list[Any]]:
     try:
         whole = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         whole = _lenient_json(content, name=name)
     if not isinstance(whole, dict):
         kind = "a list, as of detection results" if isinstance(whole, list) else "a single value"
@@ -115,6 +116,9 @@ def _lenient_json(content: bytes, *, name: str) -> Any:  # noqa: ANN401 - any JS
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise NotCoco(file=name, problem=f"it is not JSON ({error})") from error
+
+
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 class _Category(msgspec.Struct):
@@ -243,8 +247,7 @@ class _Reader:
             attributes[CROWD] = True
         if one.segmentation:
             attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
-        full_px2 = one.bbox[2] * one.bbox[3]
-        if one.area is not None and not math.isclose(one.area, full_px2, rel_tol=_FULL_BOX):
+        if one.area is not None and _is_plain(one.area) and not _fills_box(one, one.area):
             attributes[AREA] = one.area
         return CocoAnnotation(one.id, one.category_id, one.bbox, attributes)
 
@@ -256,20 +259,23 @@ class _Reader:
         index: int,
     ) -> _Record | None:
         try:
-            return msgspec.convert(record, kind)
+            converted = msgspec.convert(record, kind)
+            if all(_is_text(one) for one in msgspec.structs.astuple(converted) if type(one) is str):
+                return converted
+            problem = "holds half a character, which no file name or text can have"
         except msgspec.ValidationError as error:
-            found = record if isinstance(record, dict) else {}
-            name = found.get("file_name")
-            self.problems.append(
-                Problem(
-                    kind="wrong_shape",
-                    text=f"{list_name}[{index}]: {error}",
-                    file=name if isinstance(name, str) else "",
-                    image_id=_id_in(found, "id" if list_name == "images" else "image_id"),
-                    annotation_id=_id_in(found, "id") if list_name == "annotations" else None,
-                )
+            problem = str(error)
+        found = record if isinstance(record, dict) else {}
+        self.problems.append(
+            Problem(
+                kind="wrong_shape",
+                text=f"{list_name}[{index}]: {problem}",
+                file=found["file_name"] if _is_text(found.get("file_name")) else "",
+                image_id=_id_in(found, "id" if list_name == "images" else "image_id"),
+                annotation_id=_id_in(found, "id") if list_name == "annotations" else None,
             )
-            return None
+        )
+        return None
 
     def _add(
         self,
@@ -290,9 +296,13 @@ class _Reader:
         )
 
 
+def _fills_box(one: _Annotation, area_px2: float) -> bool:
+    return math.isclose(area_px2, one.bbox[2] * one.bbox[3], rel_tol=_FULL_BOX)
+
+
 def _id_in(record: dict[str, Any], key: str) -> RecordId | None:
     value = record.get(key)
-    return value if isinstance(value, int | str) else None
+    return value if type(value) is int or _is_text(value) else None
 
 
 def _text_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
@@ -301,7 +311,12 @@ def _text_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return value if isinstance(value, str) and value else None
+    return value if value and _is_text(value) else None
+
+
+def _is_text(value: Any) -> TypeGuard[str]:  # noqa: ANN401 - any JSON value
+    """Whether it is text that can be written: JSON may escape halves of characters."""
+    return isinstance(value, str) and not _HALF_CHARACTER.search(value)
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any JSON value
@@ -310,4 +325,4 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any JSON value
         return math.isfinite(value)
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
-    return isinstance(value, str)
+    return _is_text(value)

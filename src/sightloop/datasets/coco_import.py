@@ -9,7 +9,7 @@ import msgspec
 from sightloop.datasets.changes import Change
 from sightloop.datasets.coco import CocoFile, WantedFields, read_coco
 from sightloop.datasets.coco_samples import label_images, sample_of
-from sightloop.datasets.drafts import Target, commit_change
+from sightloop.datasets.drafts import Target, check_target, commit_change
 from sightloop.datasets.errors import BadFieldName, BadImport
 from sightloop.datasets.image_files import ImageFolder, keep_images
 from sightloop.datasets.problems import Note, Problem
@@ -68,6 +68,7 @@ def import_coco(workspace: Workspace, call: Call, request: ImportCoco) -> Import
         DiskFull: no room; nothing was imported.
     """
     require(call.actor, Permission.WRITE_DATA)
+    check_target(workspace, branch=request.branch, split_rule=request.split_rule)
     coco = _read(request)
     folder = ImageFolder(_image_folder(request))
     with keep_images(workspace.blobs, folder, coco.images, call.progress) as kept:
@@ -105,8 +106,9 @@ def _read(request: ImportCoco) -> CocoFile:
             raise BadFieldName(field=field)
     try:
         content = Path(request.annotations).read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise NotFound(what="annotation file", name=request.annotations) from error
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise NotFound(what="annotation file", name=request.annotations, hint=why) from error
     wanted = WantedFields(request.split_key, request.slice_fields)
     return read_coco(content, wanted, name=request.annotations)
 

@@ -91,6 +91,19 @@ def commit_change(
     return _commit_once(workspace, call, target=target, change_on=change_on)
 
 
+def check_target(workspace: Workspace, *, branch: str, split_rule: SplitRule | None) -> None:
+    """Return when a commit there has a chance: before hours of reading, not after.
+
+    Raises:
+        BadRefName: no branch can have that name.
+        SplitRuleDiffers: the branch splits by another rule.
+    """
+    check_branch_name(branch)
+    with workspace.db.read() as tx:
+        head = head_of(tx, branch)
+        _rule_on(None if head is None else load_commit(tx, head), split_rule, branch=branch)
+
+
 def draft_commit(tx: Tx, change_on: ChangeOn, *, target: Target, by: Actor, now_ms: int) -> Draft:
     """Work out the commit on the branch's present head.
 

