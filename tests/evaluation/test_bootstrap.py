@@ -81,6 +81,27 @@ def test_more_images_make_the_interval_narrower():
     assert many.high - many.low < (few.high - few.low) / 2
 
 
+def test_showing_every_image_of_a_group_twice_makes_nobody_surer():
+    first, second = two_models(6)
+
+    def doubled(answers):
+        return [
+            msgspec.structs.replace(one, sample=f"{one.sample} {copy}", group=one.sample)
+            for one in answers
+            for copy in "ab"
+        ]
+
+    once = paired_gain(first, second, n_replicates=400, seed=0)
+    twice = paired_gain(doubled(first), doubled(second), n_replicates=400, seed=0)
+    alone = paired_gain(
+        *([msgspec.structs.replace(one, group="") for one in doubled(m)] for m in (first, second)),
+        n_replicates=400,
+        seed=0,
+    )
+    assert twice.high - twice.low == pytest.approx(once.high - once.low, rel=0.02)
+    assert alone.high - alone.low < 0.85 * (once.high - once.low)
+
+
 def test_the_interval_covers_the_true_gain_about_as_often_as_it_says():
     truth_gain = paired_gain(*two_models(999, n_images=6000), n_replicates=1, seed=0).gain
     n_covered = 0

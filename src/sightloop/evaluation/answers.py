@@ -67,6 +67,7 @@ def evaluate_images(
         answers.append(
             ImageAnswer(
                 sample=sample.id,
+                group=sample.split_key,
                 strata=strata_of(sample.slices),
                 width_px=sample.width_px,
                 height_px=sample.height_px,

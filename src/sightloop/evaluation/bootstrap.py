@@ -1,15 +1,17 @@
-"""How sure the difference between two models is: a paired bootstrap over images.
+"""How sure the difference between two models is: a paired bootstrap over groups of images.
 
-A replicate draws as many images as there are, with replacement, and takes the AP50 of both models
-on that draw; the spread of the differences over many replicates is the uncertainty of the
+A replicate draws as many groups as there are, with replacement, and takes the AP50 of both models
+on their images; the spread of the differences over many replicates is the uncertainty of the
 difference that was measured. Which detection finds which object does not depend on the draw, so it
 is settled once and each replicate only weighs the images anew.
 
 AP50 is COCO's own, to the last digit: an overlap of one half, 101 recall points, all areas, the
 best 100 detections of a class per image, mean over the classes that have an object.
 
-The images are taken as independent. Where many show one part, or one scene, the interval is
-narrower than the truth.
+Images of one part or scene (one `group`) are drawn together: two crops of one board are less than
+two boards' worth of evidence, and drawing them apart would make the interval too narrow.
+
+Source: Field and Welsh (2007), Bootstrapping clustered data.
 
 1,000 replicates of two models on 2,000 images with five detections each: 3 s on one core.
 """
@@ -36,6 +38,8 @@ _CHUNK_NUMBERS = 2_000_000  # weights of so many detections at once, 16 MB each 
 
 Weights = NDArray[np.float64]
 """(n_replicates, n_images): how often an image was drawn."""
+Groups = NDArray[np.int64]
+"""(n_images,): which group each image belongs to, from 0 without gaps."""
 
 
 class Gain(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +78,7 @@ def paired_gain(
     gains = np.concatenate(
         [
             _ap50(ranked[1], weights) - _ap50(ranked[0], weights)
-            for weights in _draws(ranked, len(first), n_replicates=n_replicates, seed=seed)
+            for weights in _draws(ranked, _groups(first), n_replicates=n_replicates, seed=seed)
         ]
     )
     tail = (1 - CONFIDENCE) / 2
@@ -178,16 +182,23 @@ def _precision(
 
 
 def _draws(
-    ranked: Sequence[list[_Ranked]], n_images: int, *, n_replicates: int, seed: int
+    ranked: Sequence[list[_Ranked]], groups: Groups, *, n_replicates: int, seed: int
 ) -> Iterator[Weights]:
     """Weights of all replicates, in pieces that fit into the memory."""
     rng = np.random.default_rng(seed)
+    n_images, n_groups = len(groups), int(groups.max()) + 1
     widest = max((len(one.images) for model in ranked for one in model), default=1)
     per_piece = max(_CHUNK_NUMBERS // max(widest, n_images), 1)
-    shares = np.full(n_images, 1 / n_images)
+    shares = np.full(n_groups, 1 / n_groups)
     for start in range(0, n_replicates, per_piece):
         size = min(per_piece, n_replicates - start)
-        yield rng.multinomial(n_images, shares, size=size).astype(np.float64)
+        yield rng.multinomial(n_groups, shares, size=size)[:, groups].astype(np.float64)
+
+
+def _groups(answers: Sequence[ImageAnswer]) -> Groups:
+    names = [answer.group or f"alone {answer.sample}" for answer in answers]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
 def _check_paired(first: Sequence[ImageAnswer], second: Sequence[ImageAnswer]) -> None:

@@ -25,6 +25,8 @@ class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sample: SampleId
+    group: str = ""
+    """The sample's split key: images of one part or scene share it. Empty: it stands alone."""
     strata: list[str]
     """`""` for all images together, and `field=value` for each slice."""
     width_px: int
