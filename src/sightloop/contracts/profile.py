@@ -15,6 +15,10 @@ from sightloop.kernel.errors import BadInput
 
 FORMAT: Literal["sightloop.profile/1"] = "sightloop.profile/1"
 
+RANK_STEPS = 4096
+"""Ranks are multiples of 1/4096. Their squares and products are then whole multiples of 1/4096²,
+which a double adds without rounding up to 500 million pairs: sums do not depend on the order."""
+
 
 class ProfilesDiffer(BadInput):
     """Two profiles were counted on different bins; adding them would mean nothing."""
@@ -33,8 +37,8 @@ class ProfilesDiffer(BadInput):
 class Dependence(msgspec.Struct, frozen=True):
     """Sums from which the lag-1 correlation of a measure's ranks follows, over `n` pairs.
 
-    Ranks are the reference ranks in [0, 1]. With neighbouring images alike, the guarantee of a
-    monitor does not hold and it is shown as calibrated only.
+    Ranks are the reference ranks in [0, 1], rounded to 1/`RANK_STEPS`. With neighbouring images
+    alike, the guarantee of a monitor does not hold and it is shown as calibrated only.
     """
 
     n: int
