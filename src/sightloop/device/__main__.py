@@ -1,0 +1,77 @@
+"""`python -m sightloop.device`: start an agent; all flags but `--home` are kept for next time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sightloop.device.agent import run_agent
+from sightloop.device.settings import AgentSettings, parse_stream, settings_for
+from sightloop.kernel.errors import SightloopError
+
+_FLAGS = {
+    "server": "URL of the control plane",
+    "enrol_token": "one-time token, needed when the home folder is new; never kept",
+    "name": "what people call this device",
+    "device_class": "what kind of machine this is, as gates and rollouts name it",
+    "host": "address to listen on",
+    "port": "port to listen on; 0 takes any free one",
+    "threads": "processor threads of one worker's inference",
+    "redaction": "module:function, bytes to bytes, run on every image before it is kept",
+    "max_body_bytes": "longest request accepted",
+    "max_pixels": "largest picture decoded",
+    "max_buffered_bytes": "memory for all bodies together",
+    "max_waiting": "requests that may wait for a worker",
+    "body_deadline_s": "seconds in which a body must arrive",
+    "answer_deadline_s": "seconds after which a request is given up",
+    "hang_deadline_s": "silence after which a busy worker is replaced",
+    "start_deadline_s": "seconds a worker may take to become ready",
+    "spool_bytes": "disk space for what the server has not confirmed",
+    "health_every_s": "length of a health window in seconds",
+    "forward_every_s": "longest wait before spooled messages are sent on",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Start an agent with these arguments; its exit code."""
+    given = vars(_parser().parse_args(arguments))
+    home = Path(given.pop("home")).absolute()
+    try:
+        streams = [parse_stream(text) for text in given.pop("stream") or []]
+        if streams:
+            given["streams"] = [msgspec.structs.asdict(stream) for stream in streams]
+        settings = settings_for(home, given)
+    except SightloopError as error:
+        sys.stderr.write(f"{error.code} {error.message}\n")
+        return 1
+    return run_agent(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sightloop.device",
+        description="Serve the models this device is assigned, and tell the server how it goes.",
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--home", required=True, help="the folder that is this device")
+    parser.add_argument(
+        "--stream",
+        action="append",
+        metavar="NAME[:SLOT[:FIELD=VALUE]]",
+        default=None,
+        help="a camera: its name, its slot (main), and the slice whose reference fits it; "
+        "may be given several times",
+    )
+    defaults = msgspec.structs.asdict(AgentSettings(home=""))
+    for name, meaning in _FLAGS.items():
+        default = defaults[name]
+        shown = f" (default: {default})" if default != "" else ""
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), help=meaning + shown)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

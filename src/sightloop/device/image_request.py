@@ -1,0 +1,40 @@
+"""One image on its way through the device, from the client's bytes to the answer and the lanes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sightloop.contracts.bundle import Detection
+from sightloop.contracts.check_in import StreamDeclaration
+from sightloop.device.lanes import Draws
+from sightloop.device.state import Installed
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a worker found in an image, and by which version."""
+
+    by: Installed
+    class_names: list[str]
+    width_px: int
+    height_px: int
+    detections: list[Detection]
+
+
+@dataclass(slots=True)
+class ImageRequest:
+    """An image that waits for its answer, then for its bookkeeping."""
+
+    id: int
+    content: bytes
+    stream: StreamDeclaration
+    group: str
+    pinned: Installed | None
+    """The version the client insists on; None takes whichever serves."""
+    draws: Draws
+    admitted_at_ms: int
+    admitted_s: float
+    answer: asyncio.Future[Prediction]
+    n_sends: int = 0
+    """How many workers were lost while they looked at it."""

@@ -1,0 +1,159 @@
+"""What supervisor and worker say to each other over their socket pair.
+
+Frames of four length bytes and one message in MessagePack. Image bytes never travel here: they lie
+in a shared buffer, which a message names by its index. Both ends are of one version, always, so
+these messages carry none.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from sightloop.contracts.bundle import Detection
+from sightloop.device.windows import ReferenceFacts
+from sightloop.kernel.digests import Digest
+
+_LENGTH = struct.Struct("<I")
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The first message: what this worker is for."""
+
+    folder: str
+    bundle: Digest
+    threads: int
+    max_pixels: int
+    strata: list[str]
+    """Of the streams it will serve: only their reference ranks are of interest."""
+    redaction: str
+    n_buffers: int
+    buffer_bytes: int
+
+
+class Look(msgspec.Struct, frozen=True, tag=True):
+    """Find objects in the image in this buffer."""
+
+    id: int
+    buffer: int
+    n_bytes: int
+
+
+class Redact(msgspec.Struct, frozen=True, tag=True):
+    """Replace the image in this buffer by its redacted form."""
+
+    id: int
+    buffer: int
+    n_bytes: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """Finish what was asked before, then end."""
+
+
+ToWorker = Start | Look | Redact | Stop
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Verified, loaded, warmed up, golden images reproduced: send requests."""
+
+    class_names: list[str]
+    reference: ReferenceFacts
+
+
+class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The last message of a worker that refuses its bundle."""
+
+    code: str
+    message: str
+    damaged: bool
+    """The bytes on disk are wrong: fetching them again helps, and says nothing of the bundle."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What was found, at or above the bundle's threshold; sent before anything else is done."""
+
+    id: int
+    width_px: int
+    height_px: int
+    detections: list[Detection]
+
+
+class NotAnswered(msgspec.Struct, frozen=True, tag=True):
+    """There are no detections to tell: the image is unreadable, or the model computed nonsense."""
+
+    id: int
+    unreadable: bool
+    problem: str
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the bookkeeping needs of an image that was answered."""
+
+    id: int
+    bins: list[int]
+    """Of each measure of the reference, in its order."""
+    uncertainty: float
+    descriptor: list[float]
+    detections: list[Detection]
+    """Down to the detector's floor, best first."""
+    n_reported: int
+    """How many of them the client was told."""
+
+
+class Redacted(msgspec.Struct, frozen=True, tag=True):
+    """The buffer now holds the redacted image."""
+
+    id: int
+    n_bytes: int
+
+
+class RedactionFailed(msgspec.Struct, frozen=True, tag=True):
+    """The hook could not redact the image, so it must not be kept."""
+
+    id: int
+    problem: str
+
+
+FromWorker = Ready | CannotStart | Answer | NotAnswered | Observed | Redacted | RedactionFailed
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """The message as it goes over the socket."""
+    content = _encoder.encode(message)
+    return _LENGTH.pack(len(content)) + content
+
+
+def read_to_worker(content: bytes) -> ToWorker:
+    """One frame's content, as the worker reads it."""
+    return _to_worker.decode(content)
+
+
+def read_from_worker(content: bytes) -> FromWorker:
+    """One frame's content, as the supervisor reads it."""
+    return _from_worker.decode(content)
+
+
+class Frames:
+    """Cuts a stream of bytes into the contents of its frames, whatever pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The contents that are complete with this piece, in order."""
+        self._received += piece
+        while len(self._received) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._received)
+            end = _LENGTH.size + length
+            if len(self._received) < end:
+                return
+            content = bytes(self._received[_LENGTH.size : end])
+            del self._received[:end]
+            yield content

@@ -1,0 +1,285 @@
+"""The worker process: one bundle, loaded once, looked through until told to stop.
+
+It verifies the bundle's files, loads the model, warms it up and reproduces the golden images before
+it says that it is ready. Every image is answered first; measures, descriptor and uncertainty are
+computed when the answer is on its way. It ends with the supervisor, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
+from sightloop.device.buffers import Buffers
+from sightloop.device.bundle_files import file_path, verify_bundle
+from sightloop.device.errors import BadRedaction, GoldenMismatch
+from sightloop.device.golden import golden_difference
+from sightloop.device.messages import (
+    Answer,
+    CannotStart,
+    Frames,
+    FromWorker,
+    Look,
+    NotAnswered,
+    Observed,
+    Ready,
+    Redact,
+    Redacted,
+    RedactionFailed,
+    Start,
+    Stop,
+    ToWorker,
+    frame,
+    read_to_worker,
+)
+from sightloop.device.windows import MeasureFacts, ReferenceFacts, on_grid
+from sightloop.inference.containers import read_outline
+from sightloop.inference.descriptor import descriptor
+from sightloop.inference.detector import Detector, open_detector, reported
+from sightloop.inference.errors import UnreadableImage
+from sightloop.inference.histograms import bin_of, mid_ranks
+from sightloop.inference.images import Picture, decode_picture
+from sightloop.inference.measures import MEASURES, measure
+from sightloop.inference.uncertainty import uncertainty
+from sightloop.kernel.errors import Damaged, SightloopError
+
+N_WARM_UP = 2
+"""Runs on a grey picture before the first request: the first ones allocate and are slow."""
+
+Redaction = Callable[[bytes], object]
+"""Not ours, so what it returns is looked at before it is used."""
+
+
+class Model(NamedTuple):
+    """A bundle ready to look at images."""
+
+    bundle: Bundle
+    detector: Detector
+    edges: list[tuple[str, list[float]]]
+    """Name and inner edges of each measure that is counted."""
+
+
+def main(arguments: list[str]) -> int:
+    """Serve over the inherited socket until it closes; `arguments` are its and the memory's fds."""
+    _end_with_parent()
+    channel = Channel(socket.socket(fileno=int(arguments[0])))
+    messages = iter(channel)
+    start = next(messages, None)
+    if not isinstance(start, Start):
+        return 1  # The supervisor died before it said what this worker is for.
+    buffers = Buffers(start.n_buffers, start.buffer_bytes, descriptor=int(arguments[1]))
+    try:
+        model = load_model(start)
+        redaction = load_redaction(start.redaction)
+    except SightloopError as error:
+        damaged = isinstance(error, Damaged)
+        channel.send(CannotStart(code=error.code, message=error.message, damaged=damaged))
+        return 1
+    channel.send(
+        Ready(
+            class_names=model.bundle.class_names,
+            reference=reference_facts(model.bundle, strata=start.strata),
+        )
+    )
+    for message in messages:
+        match message:
+            case Look():
+                _look(model, message, buffers, channel, max_pixels=start.max_pixels)
+            case Redact():
+                channel.send(_redacted(redaction, message, buffers))
+            case Stop():
+                break
+    return 0
+
+
+class Channel:
+    """The worker's end of the socket pair."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._frames = Frames()
+
+    def send(self, message: FromWorker) -> None:
+        """Hand the message to the supervisor."""
+        self._connection.sendall(frame(message))
+
+    def __iter__(self) -> Iterator[ToWorker]:
+        while piece := self._connection.recv(1 << 16):
+            for content in self._frames.feed(piece):
+                yield read_to_worker(content)
+
+
+def load_model(start: Start) -> Model:
+    """The bundle, verified, loaded, warm, and true to its golden images.
+
+    Raises:
+        TamperedFile: a file is not the one that was signed.
+        GoldenMismatch: this host sees something else than the file should.
+        BadInput: the file is no model, or not the one the manifest describes.
+    """
+    folder = Path(start.folder)
+    bundle = verify_bundle(folder, start.bundle)
+    model_file = file_path(folder, bundle.model_file)
+    detector = open_detector(model_file, bundle, threads=start.threads)
+    shape = (bundle.input.height_px, bundle.input.width_px, 3)
+    for _ in range(N_WARM_UP):
+        detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
+    for golden in bundle.golden:
+        check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
+    return Model(bundle, detector, [(one.name, one.edges) for one in counted_measures(bundle)])
+
+
+def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:
+    """The measures of the reference that this agent can compute and that hold any count."""
+    return [
+        one
+        for one in bundle.reference.measures
+        if one.name in MEASURES and sum(one.counts.get("", ())) > 0
+    ]
+
+
+def check_golden(detector: Detector, golden: GoldenImage, *, content: bytes) -> None:
+    """Return when the detector finds what the golden image must show.
+
+    Raises:
+        GoldenMismatch: it does not, or the image cannot be read.
+    """
+    try:
+        picture = decode_picture(content, name=golden.file)
+    except UnreadableImage as error:
+        raise GoldenMismatch(file=golden.file, difference=str(error)) from error
+    difference = golden_difference(
+        golden.detections,
+        detector.detect(picture),
+        thresholds=detector.thresholds,
+        longer_side_px=max(picture.shape[:2]),
+    )
+    if difference:
+        raise GoldenMismatch(file=golden.file, difference=difference)
+
+
+def reference_facts(bundle: Bundle, *, strata: list[str]) -> ReferenceFacts:
+    """What the supervisor needs to count this bundle's windows."""
+    known = counted_measures(bundle)
+    present = [
+        stratum
+        for stratum in dict.fromkeys(["", *strata])
+        if all(sum(one.counts.get(stratum, ())) > 0 for one in known)
+    ]
+    return ReferenceFacts(
+        measures=[
+            MeasureFacts(
+                name=one.name,
+                n_bins=len(one.edges) + 1,
+                ranks={
+                    stratum: [on_grid(float(rank)) for rank in mid_ranks(one.counts[stratum])]
+                    for stratum in present
+                },
+            )
+            for one in known
+        ],
+        n_classes=len(bundle.class_names),
+        strata=present,
+    )
+
+
+def load_redaction(entry: str) -> Redaction | None:
+    """The hook named `module:function`; None when none is named.
+
+    Raises:
+        BadRedaction: there is no such function.
+    """
+    if not entry:
+        return None
+    module_name, _, function_name = entry.partition(":")
+    try:
+        hook = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadRedaction(entry=entry, reason=str(error)) from error
+    if not callable(hook):
+        raise BadRedaction(entry=entry, reason="it is not a function")
+    checked: Redaction = hook
+    return checked
+
+
+def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_pixels: int) -> None:
+    content = buffers.read(look.buffer, look.n_bytes)
+    try:
+        picture = _decode(content, max_pixels=max_pixels)
+        detections = model.detector.detect(picture)
+    except SightloopError as error:
+        unreadable = isinstance(error, UnreadableImage)
+        channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
+        return
+    height_px, width_px = picture.shape[:2]
+    channel.send(
+        Answer(
+            id=look.id,
+            width_px=width_px,
+            height_px=height_px,
+            detections=reported(detections, model.bundle.thresholds),
+        )
+    )
+    channel.send(_observed(model, look, picture, detections))
+
+
+def _decode(content: bytes, *, max_pixels: int) -> Picture:
+    outline = read_outline(content, name="sent")
+    n_pixels = outline.width_px * outline.height_px
+    if n_pixels > max_pixels:
+        raise UnreadableImage(
+            name="sent", problem=f"has {n_pixels} pixels, more than the {max_pixels} allowed here"
+        )
+    return decode_picture(content, name="sent")
+
+
+def _observed(model: Model, look: Look, picture: Picture, detections: list[Detection]) -> Observed:
+    thresholds = model.bundle.thresholds
+    values = measure(picture, n_bytes=look.n_bytes, detections=detections, thresholds=thresholds)
+    return Observed(
+        id=look.id,
+        bins=[bin_of(edges, values[name]) for name, edges in model.edges],
+        uncertainty=uncertainty(detections, thresholds),
+        descriptor=descriptor(picture),
+        detections=detections,
+        n_reported=len(reported(detections, thresholds)),
+    )
+
+
+def _redacted(
+    redaction: Redaction | None, message: Redact, buffers: Buffers
+) -> Redacted | RedactionFailed:
+    assert redaction is not None, "the supervisor asks only when a hook is set"
+    try:
+        content = redaction(buffers.read(message.buffer, message.n_bytes))
+    except Exception as error:  # noqa: BLE001 - the hook is not ours, and its image is not kept
+        return RedactionFailed(message.id, f"{type(error).__name__}: {error}")
+    if not isinstance(content, bytes) or not 0 < len(content) <= buffers.size_bytes:
+        return RedactionFailed(message.id, "the hook returned no image of a size that fits")
+    buffers.write(message.buffer, content)
+    return Redacted(message.id, len(content))
+
+
+def _end_with_parent() -> None:
+    """Be killed when the supervisor dies, even in the middle of a run that never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:  # it died before the line above
+            os._exit(1)
+
+
+_PR_SET_PDEATHSIG = 1
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
