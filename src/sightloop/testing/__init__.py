@@ -4,12 +4,16 @@ Nothing outside tests imports this room.
 """
 
 __all__ = [
+    "agents",
     "blob_commits",
     "blob_training",
+    "bundles",
     "clock",
+    "control_plane",
     "faults",
     "made_answers",
     "models",
     "tiny_engine",
+    "update_repository",
     "workspaces",
 ]

@@ -1,0 +1,111 @@
+"""A TUF repository in memory, as a control plane publishes it: real keys, real signatures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+from tuf.api.metadata import (  # type: ignore[attr-defined]
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from sightloop.contracts.assignment import Assignment, SignedAssignment
+from sightloop.contracts.decode import encode
+from sightloop.kernel.digests import Digest
+
+ROLES = ("root", "targets", "snapshot", "timestamp", "assignments")
+
+
+class UpdateRepository:
+    """Metadata files by name, signed anew with every change."""
+
+    def __init__(self, models: list[str]) -> None:
+        self._models = models
+        self._signers = {name: CryptoSigner.generate_ecdsa() for name in [*ROLES, *models]}
+        self._targets = {model: Targets(expires=_in(days=30)) for model in models}
+        self._version = 0
+        self.expires = _in(days=30)
+        """Of the timestamp; set it and `publish` to freeze the repository."""
+        self.files: dict[str, bytes] = {}
+        self.root = self._signed_root()
+        self.files["1.root.json"] = self.root
+        self.publish()
+
+    def add(self, model: str, bundle: Digest, manifest: bytes) -> str:
+        """Sign a version as the model's owner; the target's path."""
+        path = f"bundles/{model}/{bundle.removeprefix('sha256:')}.json"
+        self._targets[model].targets[path] = TargetFile.from_data(path, manifest)
+        self.publish()
+        return path
+
+    def withdraw(self, model: str, path: str) -> None:
+        """Let the owner no longer stand by a version."""
+        del self._targets[model].targets[path]
+        self.publish()
+
+    def sign(self, assignment: Assignment, *, by: str = "assignments") -> SignedAssignment:
+        """The assignment under the signature of that role's key."""
+        payload = encode(assignment)
+        signature = self._signers[by].sign(payload)
+        return SignedAssignment(payload, signature.keyid, signature.signature)
+
+    def publish(self) -> None:
+        """Write every role anew, one version up."""
+        self._version += 1
+        snapshot = Snapshot(version=self._version, expires=_in(days=30))
+        top = Targets(version=self._version, expires=_in(days=30), delegations=self._delegations())
+        roles = {"targets": top} | {
+            f"owner-{model}": targets for model, targets in self._targets.items()
+        }
+        # The role `assignments` carries no targets: its key signs assignments, not files.
+        roles["assignments"] = Targets(expires=_in(days=30))
+        for name, targets in roles.items():
+            targets.version = self._version
+            signer = self._signers[name.removeprefix("owner-")]
+            self.files[f"{self._version}.{name}.json"] = _signed(Metadata(targets), signer)
+            snapshot.meta[f"{name}.json"] = MetaFile(version=self._version)
+        self.files[f"{self._version}.snapshot.json"] = _signed(
+            Metadata(snapshot), self._signers["snapshot"]
+        )
+        timestamp = Timestamp(
+            version=self._version,
+            expires=self.expires,
+            snapshot_meta=MetaFile(version=self._version),
+        )
+        self.files["timestamp.json"] = _signed(Metadata(timestamp), self._signers["timestamp"])
+
+    def _delegations(self) -> Delegations:
+        named = [(f"owner-{model}", model, [f"bundles/{model}/*"]) for model in self._models]
+        named.append(("assignments", "assignments", ["assignments/*"]))
+        keys: dict[str, Key] = {}
+        roles = {}
+        for role, signer, paths in named:
+            key = self._signers[signer].public_key
+            keys[key.keyid] = key
+            roles[role] = DelegatedRole(role, [key.keyid], 1, terminating=True, paths=paths)
+        return Delegations(keys, roles)
+
+    def _signed_root(self) -> bytes:
+        root = Root(expires=_in(days=365), consistent_snapshot=True)
+        for role in ("root", "targets", "snapshot", "timestamp"):
+            root.add_key(self._signers[role].public_key, role)
+        return _signed(Metadata(root), self._signers["root"])
+
+
+def _signed(metadata: Metadata[Any], signer: CryptoSigner) -> bytes:
+    metadata.sign(signer)
+    return metadata.to_bytes()
+
+
+def _in(*, days: int) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
