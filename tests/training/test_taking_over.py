@@ -181,7 +181,7 @@ def test_a_job_whose_folder_is_gone_is_attempted_anew(
 ):
     request = request_of(run_for_s=0.9, starts_file=str(starts))
     interrupted_at(training, request, epoch=1)
-    folder_of(training, "run_1").remove()
+    folder_of(training, "run_1").clear()
     run = train(training, LOCAL_CALL, request, control=control())
     check_made_once(training, run, starts, n_starts=2)
 
@@ -209,7 +209,9 @@ def test_only_one_worker_at_a_time_has_a_folder(tmp_path: Path):
 def test_a_folder_is_free_once_its_worker_let_go(tmp_path: Path):
     folder = JobFolder(tmp_path / "job", CLOCK)
     with claimed(folder, clock=CLOCK, should_stop=lambda: True):
-        folder.remove()
+        (folder.root / "job.json").touch()
+        folder.clear()
+    assert not folder.root.exists()
     with claimed(folder, clock=CLOCK, should_stop=lambda: True):
         assert folder.root.is_dir()
 

@@ -276,6 +276,7 @@ def test_an_unknown_engine_starts_no_run(training: Workspace, request_of: Reques
     with pytest.raises(EngineUnknown):
         run_of(training, request_of(engine="yolo99"))
     assert told(training, "run_1") == []
+    assert not folder_of(training, "run_1").root.exists()
 
 
 def test_an_unknown_commit_starts_no_run(training: Workspace, request_of: RequestOf):

@@ -5,6 +5,7 @@ drive, and it does not judge the models that come out.
 """
 
 __all__ = [
+    "attempts",
     "code_state",
     "endings",
     "engines",

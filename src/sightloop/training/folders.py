@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sightloop.contracts.job import EVENTS_NAME, JOB_NAME
@@ -63,11 +63,6 @@ class JobFolder:
             else:
                 entry.unlink()
 
-    def remove(self) -> None:
-        """Remove the folder and everything in it; a process that still works there is killed."""
-        self.clear()
-        self.root.rmdir()
-
     def note_ending(self, reason: ExitReason) -> None:
         """Write down why the job is about to be ended, for a worker that has to go on with it."""
         write_atomic(self._ending_file, reason.value.encode())
@@ -101,7 +96,8 @@ def folder_of(workspace: Workspace, run: str) -> JobFolder:
 def claimed(folder: JobFolder, *, clock: Clock, should_stop: Callable[[], bool]) -> Iterator[None]:
     """Be the only one who works in the folder, which exists inside the block.
 
-    A worker whose lease ran out may not know it yet; its successor waits here until it does.
+    A worker whose lease ran out may not know it yet; its successor waits here until it does. A
+    folder that is empty at the end is removed.
 
     Raises:
         Interrupted: there was no more need to wait.
@@ -113,6 +109,8 @@ def claimed(folder: JobFolder, *, clock: Clock, should_stop: Callable[[], bool])
     try:
         yield
     finally:
+        with suppress(OSError):  # not empty: the job goes on
+            folder.root.rmdir()
         os.close(descriptor)
 
 

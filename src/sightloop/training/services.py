@@ -9,10 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from sightloop.datasets.branches import resolve_ref
-from sightloop.datasets.views import check_view
 from sightloop.kernel.actors import Permission, require, step_actor
-from sightloop.kernel.digests import Digest
-from sightloop.kernel.errors import SightloopError, Unavailable
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.steps import Outcome, Step
 from sightloop.kernel.worker import StepControl
@@ -21,23 +18,13 @@ from sightloop.tracking import store as tracking
 from sightloop.tracking.errors import RunEnded
 from sightloop.tracking.values import Run
 from sightloop.training import store
-from sightloop.training.endings import error_of
-from sightloop.training.engines import Engine, find_engine
-from sightloop.training.errors import BadRequest, JobCrashed
-from sightloop.training.folders import JobFolder, claimed, folder_of
-from sightloop.training.jobs import prepare_job, read_written_view, start_job
-from sightloop.training.limits import Limits
-from sightloop.training.process import JobProcess, find_process
-from sightloop.training.reasons import ExitReason
-from sightloop.training.recording import (
-    look_up_same_run,
-    record_done,
-    record_failure,
-    record_start,
-)
+from sightloop.training.attempts import Attempt
+from sightloop.training.engines import find_engine
+from sightloop.training.errors import BadRequest
+from sightloop.training.folders import claimed, folder_of
+from sightloop.training.recording import look_up_same_run
 from sightloop.training.requests import TrainRequest, check_request
 from sightloop.training.store import JobState
-from sightloop.training.supervision import Ended, Supervision
 
 RUN_CANCEL_ASKED = EventKind("run.cancel_asked")
 TRAIN_STEP = "train"
@@ -84,10 +71,18 @@ def train(workspace: Workspace, call: Call, request: TrainRequest, *, control: S
     with claimed(folder, clock=workspace.clock, should_stop=lambda: control.should_stop):
         run = look_up_same_run(workspace, request, commit=commit)
         if run is None or run.state != "finished":
-            run = _train_once(
-                workspace, call, request, run=run, commit=commit, folder=folder, control=control
+            engine = find_engine(request.engine, workspace.config.training)
+            attempt = Attempt(
+                workspace=workspace,
+                call=call,
+                request=request,
+                commit=commit,
+                engine=engine,
+                folder=folder,
+                control=control,
             )
-        folder.remove()
+            run = attempt.complete(run)
+        folder.clear()
     return run
 
 
@@ -134,108 +129,3 @@ def show_job(workspace: Workspace, call: Call, request: ShowJob) -> JobFacts:
     with workspace.db.read() as tx:
         tracking.find_run(tx, request.run)
         return JobFacts(job=store.look_up_job(tx, request.run))
-
-
-def _train_once(
-    workspace: Workspace,
-    call: Call,
-    request: TrainRequest,
-    *,
-    run: Run | None,
-    commit: Digest,
-    folder: JobFolder,
-    control: StepControl,
-) -> Run:
-    """One attempt, or the rest of it; what goes wrong for good is recorded and raised."""
-    engine = find_engine(request.engine, workspace.config.training)
-    process = find_process(folder.root)
-    if run is None or run.state != "running" or _has_lost_its_job(workspace, run, process):
-        folder.clear()
-        process = None
-        run = record_start(workspace, call.actor, request, commit=commit, engine=engine)
-    reason, points = ExitReason.FAILED, []
-    try:
-        if process is None:
-            process = _start(workspace, call, request, run=run, folder=folder, engine=engine)
-        ended = _watch(workspace, call, run, folder=folder, process=process, control=control)
-        points = ended.unrecorded
-        error = _error_of(workspace, run, folder=folder, ended=ended)
-        if error is None:
-            check_view(workspace, read_written_view(folder))
-            return record_done(workspace, call.actor, run, folder=folder, ended=ended)
-        reason = ended.ending.reason
-    except JobCrashed as failure:
-        reason, error = ExitReason.CRASHED, failure
-    except Unavailable:
-        raise  # nobody's fault: the job, or the rest of the work, waits for the next call
-    except SightloopError as failure:
-        error = failure
-    record_failure(
-        workspace, call.actor, run, folder=folder, reason=reason, error=error, points=points
-    )
-    folder.remove()
-    raise error
-
-
-def _has_lost_its_job(workspace: Workspace, run: Run, process: JobProcess | None) -> bool:
-    """Whether lines were recorded of a job that this machine knows nothing of."""
-    if process is not None:
-        return False
-    with workspace.db.read() as tx:
-        job = store.look_up_job(tx, run.id)
-    return job is None or job.lines_taken > 0
-
-
-def _start(
-    workspace: Workspace,
-    call: Call,
-    request: TrainRequest,
-    *,
-    run: Run,
-    folder: JobFolder,
-    engine: Engine,
-) -> JobProcess:
-    prepare_job(workspace, folder, request, run=run, progress=call.progress)
-    return start_job(workspace, folder, engine)
-
-
-def _watch(
-    workspace: Workspace,
-    call: Call,
-    run: Run,
-    *,
-    folder: JobFolder,
-    process: JobProcess,
-    control: StepControl,
-) -> Ended:
-    supervision = Supervision(
-        workspace,
-        folder,
-        process,
-        run=run.id,
-        limits=_limits(workspace),
-        progress=call.progress,
-    )
-    return supervision.until_end(lambda: control.should_stop)
-
-
-def _error_of(
-    workspace: Workspace, run: Run, *, folder: JobFolder, ended: Ended
-) -> SightloopError | None:
-    return error_of(
-        ended.ending,
-        run=run.id,
-        last=ended.told.last,
-        limits=_limits(workspace),
-        peak_memory_bytes=ended.peak_memory_bytes,
-        log=folder.log_tail(),
-    )
-
-
-def _limits(workspace: Workspace) -> Limits:
-    settings = workspace.config.training
-    return Limits(
-        time_limit_s=settings.time_limit_s,
-        silence_limit_s=settings.silence_limit_s,
-        memory_limit_bytes=settings.memory_limit_bytes,
-    )
