@@ -37,8 +37,29 @@ DEVICE_MAY_IMPORT = {"kernel", "contracts", "inference", "device"}
 EFFECTS = {"os", "io", "time", "datetime", "random", "secrets", "socket", "subprocess", "pathlib"}
 EFFECTS |= {"logging", "threading", "urllib", "urllib3", "http", "sqlalchemy", "tempfile", "shutil"}
 
-PURE = tuple(
-    ["contracts/profile", "contracts/telemetry", "contracts/bundle", "contracts/check_in", "contracts/job", "inference/letterbox", "inference/heads", "inference/suppression", "inference/histograms", "datasets/values", "datasets/tree", "datasets/splits", "evaluation/matching", "evaluation/bootstrap", "evaluation/gate", "monitoring/detector", "monitoring/scores", "monitoring/dependence", "review/selection", "fleet/rollout", "loop/rules", "demo/charts"]
+PURE = (
+    "contracts/profile",
+    "contracts/telemetry",
+    "contracts/bundle",
+    "contracts/check_in",
+    "contracts/job",
+    "inference/letterbox",
+    "inference/heads",
+    "inference/suppression",
+    "inference/histograms",
+    "datasets/values",
+    "datasets/tree",
+    "datasets/splits",
+    "evaluation/matching",
+    "evaluation/bootstrap",
+    "evaluation/gate",
+    "monitoring/detector",
+    "monitoring/scores",
+    "monitoring/dependence",
+    "review/selection",
+    "fleet/rollout",
+    "loop/rules",
+    "demo/charts",
 )
 
 
@@ -70,7 +91,7 @@ def test_a_room_imports_only_rooms_above_it():
         allowed = set(ORDER[: ORDER.index(room) + 1])
         for imported in imports_of(path):
             other = room_of(imported)
-            if other is None or other in allowed or imported == "sightloop":
+            if other is None or other in allowed or imported == "sightloop.__version__":
                 continue
             if room == "cli" and other in {"wiring", "testing"} and name != "cli/render":
                 continue
@@ -170,7 +191,7 @@ def test_every_public_room_has_a_door_with_a_sorted_all():
 
 
 def test_importing_the_package_loads_almost_nothing():
-    code = "import sys; before = set(sys.modules); import sightloop; print(len(set(sys.modules) - before))"
+    code = "import sys; n = len(sys.modules); import sightloop; print(len(sys.modules) - n)"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

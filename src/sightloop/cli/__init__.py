@@ -1,7 +1,6 @@
 """The command line: parse, call one service, render its result. It holds no rules of its own."""
 
 __all__ = [
-    "caller",
     "checkup",
     "command",
     "data",

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from sightloop.cli.caller import Caller, LocalCaller, RemoteCaller, read_token
+from sightloop.server.callers import Caller, LocalCaller, RemoteCaller, read_token
 from sightloop.kernel.config import STATE_FOLDER
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress, silent

@@ -143,9 +143,8 @@ def interval_chart(
         body.append(
             _line(x.at(interval.low), at, x.at(interval.high), at, f"thick {interval.style}")
         )
-        body.append(
-            f'<circle class="dot {interval.style}" cx="{x.at(interval.value):.1f}" cy="{at}" r="5"/>'
-        )
+        middle = x.at(interval.value)
+        body.append(f'<circle class="dot {interval.style}" cx="{middle:.1f}" cy="{at}" r="5"/>')
         body.append(_text(x.at(interval.high) + 8, at + 4, f"{interval.value:+.3f}"))
     return _frame(title, height, body)
 
@@ -189,8 +188,10 @@ def _axes(x: _Scale | None, y: _Scale, *, x_label: str, y_label: str) -> list[st
         body.append(_line(LEFT, at, WIDTH - RIGHT, at, "grid"))
         body.append(_text(LEFT - 6, at + 4, _number(value), anchor="end"))
     if x is not None:
-        for value in _ticks(x.low, x.high):
-            body.append(_text(x.at(value), HEIGHT - BOTTOM + 14, _number(value), anchor="middle"))
+        body += [
+            _text(x.at(value), HEIGHT - BOTTOM + 14, _number(value), anchor="middle")
+            for value in _ticks(x.low, x.high)
+        ]
     middle = (TOP + HEIGHT - BOTTOM) / 2
     body.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, anchor="middle"))
     body.append(
@@ -232,7 +233,8 @@ def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", style: str = "soft-text") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{style}" {place}>{escape(text)}</text>'
 
 
 def _x_scale(low: float, high: float) -> _Scale:

@@ -9,7 +9,7 @@ makes a new line drift.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -153,7 +153,7 @@ def _point(at: NDArray[np.floating]) -> tuple[int, int]:
 def _grain(rng: np.random.Generator, kind: str, size_px: int) -> Layer:
     if kind == "brushed":
         lines = rng.normal(0, 14, (size_px, 1)).astype(np.float32)
-        return cv2.GaussianBlur(np.repeat(lines, size_px, axis=1), (0, 0), 0.8)
+        return _layer(cv2.GaussianBlur(np.repeat(lines, size_px, axis=1), (0, 0), 0.8))
     if kind == "cast":
         return _cloud(rng, size_px, cells=40, depth=7) + _cloud(rng, size_px, cells=8, depth=6)
     if kind == "painted":
@@ -161,8 +161,10 @@ def _grain(rng: np.random.Generator, kind: str, size_px: int) -> Layer:
     ribs = np.sin(np.arange(size_px) * rng.uniform(0.5, 0.8) + rng.uniform(0, 6)) * 10
     pattern = np.repeat(ribs[:, None], size_px, axis=1).astype(np.float32)
     turned = cv2.getRotationMatrix2D((size_px / 2, size_px / 2), rng.uniform(0, 180), 1.5)
-    pattern = cv2.warpAffine(pattern, turned, (size_px, size_px), borderMode=cv2.BORDER_REFLECT)
-    return pattern + _cloud(rng, size_px, cells=50, depth=8)
+    turned_pattern = cv2.warpAffine(
+        pattern, turned, (size_px, size_px), borderMode=cv2.BORDER_REFLECT
+    )
+    return _layer(turned_pattern) + _cloud(rng, size_px, cells=50, depth=8)
 
 
 def _belt_grain(rng: np.random.Generator, size_px: int) -> Layer:
@@ -171,7 +173,11 @@ def _belt_grain(rng: np.random.Generator, size_px: int) -> Layer:
 
 def _cloud(rng: np.random.Generator, size_px: int, *, cells: int, depth: float) -> Layer:
     coarse = rng.normal(0, depth, (cells, cells)).astype(np.float32)
-    return cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+    return _layer(cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC))
+
+
+def _layer(values: NDArray[Any]) -> Layer:
+    return values.astype(np.float32)
 
 
 # --- defects ---------------------------------------------------------------------------------
@@ -187,6 +193,7 @@ def _add_defect(
     taken: NDArray[np.uint8],
 ) -> tuple[float, float, float, float] | None:
     """Change surface or mask; the box of what changed, or None where it found no free place."""
+    changed, shading = mask, np.zeros_like(surface)
     if name == "chip":
         changed = _chip(rng, mask)
         touched = cv2.bitwise_xor(changed, mask)
@@ -199,14 +206,13 @@ def _add_defect(
         )
         alpha = alpha * (mask > 127)
         touched = ((alpha > 0.25) * 255).astype(np.uint8)
+        shading = _layer(alpha * delta)
     x, y, width, height = cv2.boundingRect(touched)
     if width < 4 or height < 4 or taken[y : y + height, x : x + width].any():
         return None
     taken[y : y + height, x : x + width] = 1
-    if name == "chip":
-        mask[:] = changed
-    else:
-        surface += alpha * delta
+    mask[:] = changed
+    surface += shading
     return float(x), float(y), float(x + width), float(y + height)
 
 
@@ -237,7 +243,7 @@ def _scratch(
     cv2.polylines(
         layer, [points.astype(np.int32)], False, 255, int(rng.integers(1, 3)), cv2.LINE_AA
     )
-    return layer.astype(np.float32) / 255, float(rng.uniform(*line.defect_contrast)) * 1.1
+    return _layer(layer) / np.float32(255), float(rng.uniform(*line.defect_contrast)) * 1.1
 
 
 def _dent(
@@ -263,7 +269,7 @@ def _stain(
     points = np.array(at) + np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]
     layer = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(layer, [points.astype(np.int32)], 255)
-    soft = cv2.GaussianBlur(layer, (0, 0), rng.uniform(1.0, 2.5)).astype(np.float32) / 255
+    soft = _layer(cv2.GaussianBlur(layer, (0, 0), rng.uniform(1.0, 2.5))) / np.float32(255)
     return soft, -float(rng.uniform(*line.defect_contrast)) * 0.9
 
 
@@ -302,9 +308,9 @@ def _photograph(
     tinted = surface[..., None] + np.array(line.tint, np.float32)
     shadow = cv2.GaussianBlur(np.roll(mask, (4, 5), (0, 1)), (0, 0), 3).astype(np.float32) / 255
     ground = (belt * (1 - 0.35 * shadow))[..., None] * np.ones(3, np.float32)
-    shot = tinted * alpha + ground * (1 - alpha)
+    shot: NDArray[Any] = tinted * alpha + ground * (1 - alpha)
     corners = rng.uniform(0.82, 1.16, (2, 2)).astype(np.float32)
     shot *= cv2.resize(corners, (size_px, size_px), interpolation=cv2.INTER_LINEAR)[..., None]
-    shot = cv2.GaussianBlur(shot, (0, 0), rng.uniform(0.3, 0.8))
+    shot = _layer(cv2.GaussianBlur(shot, (0, 0), rng.uniform(0.3, 0.8)))
     shot += rng.normal(0, line.noise, shot.shape).astype(np.float32)
     return np.clip(shot, 0, 255).astype(np.uint8)

@@ -19,6 +19,7 @@ import numpy as np
 
 from sightloop.demo.conveyor import DEFECTS, LINES, NEW_LINE, START_LINES, draw_part
 from sightloop.demo.errors import UnusableDemoData
+from sightloop.inference.images import read_facts
 from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.progress import Progress
 
@@ -74,7 +75,7 @@ def generated_world(folder: Path, *, seed: int, progress: Progress) -> World:
     """Draw the conveyor's parts into `folder`; equal seeds give equal bytes."""
     images_folder = folder / "images"
     images: list[WorldImage] = []
-    counts = {name: GENERATED_PER_START_LINE for name in START_LINES}
+    counts = dict.fromkeys(START_LINES, GENERATED_PER_START_LINE)
     counts[NEW_LINE] = GENERATED_OF_NEW_LINE
     total = sum(counts.values())
     for line_index, (name, count) in enumerate(counts.items()):
@@ -158,17 +159,18 @@ def coco_world(
 
 def write_import_folder(world: World, folder: Path) -> Path:
     """The COCO file a user would import: the start slices, without what the cameras show."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     categories = [{"id": i + 1, "name": n} for i, n in enumerate(world.class_names)]
     ids = {category["name"]: category["id"] for category in categories}
     for number, image in enumerate(world.imported, start=1):
-        height_px, width_px = cv2.imread(str(image.path)).shape[:2]
+        facts = read_facts(image.path.read_bytes(), name=str(image.path))
         images.append(
             {
                 "id": number,
                 "file_name": image.path.relative_to(world.images_folder).as_posix(),
-                "width": width_px,
-                "height": height_px,
+                "width": facts.width_px,
+                "height": facts.height_px,
                 world.key_field: image.key,
                 world.slice_field: image.slice_value,
             }

@@ -5,10 +5,15 @@ This module alone knows ONNX Runtime; it says in our words what it cannot load o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+# The Linux wheels report usage to their maker, and leave a device id in the user's home, unless
+# they are told not to before they are imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime

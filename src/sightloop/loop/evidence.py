@@ -45,11 +45,12 @@ class ServingDevice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A sample of the training commit and the digest of its pixels."""
+    """A sample the run looked at, to learn or to choose, and the digest of its pixels."""
 
     sample: str
     image: Digest
     file_name: str
+    split_key: str
     split: str
     n_annotations: int
     size_bytes: int
@@ -131,7 +132,7 @@ def _commit_link(workspace: Workspace, commit: Digest, *, n_samples: int) -> Com
     record = read_commit(workspace, commit)
     samples = read_samples(workspace, commit)
     splits = [split_of(sample, record.split_rule) or "quarantined" for sample in samples]
-    trained = [s for s, split in zip(samples, splits, strict=True) if split == "train"]
+    seen = [pair for pair in zip(samples, splits, strict=True) if pair[1] in ("train", "val")]
     return CommitLink(
         commit=commit,
         message=record.message,
@@ -139,16 +140,17 @@ def _commit_link(workspace: Workspace, commit: Digest, *, n_samples: int) -> Com
         parents=list(record.parents),
         n_samples=len(samples),
         n_by_split={split: splits.count(split) for split in sorted(set(splits))},
-        samples=[_sample_link(workspace, sample) for sample in trained[:n_samples]],
+        samples=[_sample_link(workspace, *pair) for pair in seen[:n_samples]],
     )
 
 
-def _sample_link(workspace: Workspace, sample: Sample) -> SampleLink:
+def _sample_link(workspace: Workspace, sample: Sample, split: str) -> SampleLink:
     return SampleLink(
         sample=sample.id,
         image=sample.image,
         file_name=sample.file_name,
-        split="train",
+        split_key=sample.split_key,
+        split=split,
         n_annotations=len(sample.annotations),
         size_bytes=len(workspace.blobs.read(sample.image)),
     )

@@ -8,6 +8,7 @@ __all__ = [
     "api",
     "app",
     "authentication",
+    "callers",
     "catalogue",
     "context",
     "control",

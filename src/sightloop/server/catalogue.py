@@ -125,6 +125,7 @@ SERVICES: dict[str, Service] = {
     "rollout.start": rollouts.start_rollout,
     "rollout.status": rollout_status.rollout_status,
     "runs.cancel": cancel_run,
+    "runs.job": training.show_job,
     "runs.history": tracking.show_history,
     "runs.list": tracking.list_runs,
     "runs.show": tracking.show_run,

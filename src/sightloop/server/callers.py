@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 class ServerAway(Unavailable):
     """The server does not answer."""
 
-    code = "CLI-010"
+    code = "SRV-020"
 
     def __init__(self, *, url: str, problem: str) -> None:
         super().__init__(
@@ -39,7 +39,7 @@ class ServerAway(Unavailable):
 class RemoteRefusal(SightloopError):
     """The server answered with an error; code, message and facts are its own."""
 
-    code = "CLI-011"
+    code = "SRV-021"
 
     def __init__(self, *, code: str, message: str, facts: dict[str, Any]) -> None:
         super().__init__(message, **facts)
