@@ -114,9 +114,9 @@ def test_a_device_never_reaches_for_the_server_side():
             heavy = imported.split(".")[0] in {"sqlalchemy", "litestar", "torch", "ultralytics"}
             if heavy or (room is not None and room not in DEVICE_MAY_IMPORT):
                 wrong.append(f"{name} imports {imported}")
-            if room == "kernel" and imported.count(".") >= 2:
-                if imported.split(".")[2] not in LIGHT_KERNEL:
-                    wrong.append(f"{name} imports {imported}")
+            is_kernel = room == "kernel" and imported.count(".") >= 2
+            if is_kernel and imported.split(".")[2] not in LIGHT_KERNEL:
+                wrong.append(f"{name} imports {imported}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -33,17 +33,23 @@ def test_a_stream_that_declares_no_stratum_is_guaranteed_against_all_together():
     assert fitted.standing.guarantee == "guaranteed"
 
 
-def test_a_small_or_unknown_stratum_falls_back_and_says_so():
-    for stratum, n_images in (("line=b", 4), ("line=new", 0)):
-        fitted = fit_measure(REFERENCE, "brightness", stratum=stratum, settings=SETTINGS)
-        assert fitted.counts == [50, 20, 20, 50]
-        assert fitted.standing.guarantee == "calibrated"
-        assert fitted.standing.reason.startswith(
-            f"the reference has {n_images} images of {stratum}"
-        )
+def test_an_unknown_stratum_is_compared_with_all_together_and_says_so():
+    fitted = fit_measure(REFERENCE, "brightness", stratum="line=new", settings=SETTINGS)
+    assert fitted.counts == [50, 20, 20, 50]
+    assert fitted.standing.guarantee == "calibrated"
+    assert fitted.standing.reason.startswith("the reference has 0 images of line=new")
 
 
-def test_losses_fall_back_in_the_same_way():
+def test_a_small_stratum_is_not_tested_at_all():
+    fitted = fit_measure(REFERENCE, "brightness", stratum="line=b", settings=SETTINGS)
+    assert fitted.detector is None
+    assert fitted.standing == (
+        "untestable",
+        "the reference has 4 images of line=b, 30 are needed",
+    )
+
+
+def test_losses_of_a_small_stratum_fall_back_to_all_together():
     assert fit_loss(REFERENCE, stratum="line=a", settings=SETTINGS).reference.mean == 0.3
     fallen = fit_loss(REFERENCE, stratum="line=b", settings=SETTINGS)
     assert fallen.reference.mean == 0.2

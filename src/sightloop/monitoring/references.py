@@ -82,9 +82,11 @@ def fit_measure(
 ) -> FittedMeasure:
     """The detector for a stream of this stratum.
 
-    A stratum with fewer than `min_reference_images` is compared with all strata together, which
-    is calibrated only: one line among several differs from their mixture without any drift. When
-    that is too few as well, the measure is untestable.
+    A stratum with fewer than `min_reference_images` is untestable, and not compared with all
+    strata together: one line among several differs from their mixture without any drift, and a
+    trial with twelve images per line alarmed on every camera within a minute. Only a stratum of
+    which the reference knows nothing is compared with all, and counts as calibrated: that it
+    looks like none of them is what somebody should hear.
     """
     known = next((one for one in reference.measures if one.name == measure), None)
     if known is None:
@@ -92,6 +94,10 @@ def fit_measure(
         return FittedMeasure(None, Standing("untestable", reason), None, [])
     pooled = known.counts.get(POOLED, [])
     sizes = {name: sum(counts) for name, counts in known.counts.items()}
+    n_own = sizes.get(stratum, 0)
+    if 0 < n_own < settings.min_reference_images:
+        reason = _too_few(n_own, stratum, settings.min_reference_images)
+        return FittedMeasure(None, Standing("untestable", reason), known, [])
     chosen, standing = _choose(sizes, stratum, settings.min_reference_images)
     if chosen is None:
         return FittedMeasure(None, standing, known, [])
@@ -103,7 +109,11 @@ def fit_measure(
 
 
 def fit_loss(reference: Reference, *, stratum: str, settings: MonitorSettings) -> FittedLoss:
-    """The loss detector for a stream of this stratum; falls back as `fit_measure` does."""
+    """The loss detector for a stream of this stratum.
+
+    A stratum with fewer than `min_reference_images` is held to the loss of all strata together,
+    which is calibrated only; with too few in all, the loss is untestable.
+    """
     sizes = {name: loss.n_images for name, loss in reference.losses.items()}
     chosen, standing = _choose(sizes, stratum, settings.min_reference_images)
     if chosen is None:
@@ -132,8 +142,12 @@ def loss_side(loss: ReferenceLoss, *, n_errors: float, smallest: float) -> Side:
 def _choose(sizes: dict[str, int], stratum: str, min_images: int) -> tuple[str | None, Standing]:
     if sizes.get(stratum, 0) >= min_images:
         return stratum, Standing("guaranteed")
-    own = f"the reference has {sizes.get(stratum, 0)} images of {stratum or 'all strata'}"
-    needed = f"{min_images} are needed"
+    too_few = _too_few(sizes.get(stratum, 0), stratum, min_images)
     if sizes.get(POOLED, 0) >= min_images:
-        return POOLED, Standing("calibrated", f"{own}, {needed}; compared with all strata together")
-    return None, Standing("untestable", f"{own}, {needed}")
+        return POOLED, Standing("calibrated", f"{too_few}; compared with all strata together")
+    return None, Standing("untestable", too_few)
+
+
+def _too_few(n_images: int, stratum: str, min_images: int) -> str:
+    name = stratum or "all strata"
+    return f"the reference has {n_images} images of {name}, {min_images} are needed"
