@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -82,9 +83,9 @@ def test_no_request_fails_while_bundles_are_swapped_and_workers_killed(
             wait_for(serving, bundle)
             serving.kill_worker()
     assert [one.failure for one in sent if one.failure] == []
-    versions = [one.version for one in sent]
     assert len(sent) > 100
-    assert {1, 20} <= set(versions)
+    # Not every version gets to answer: its worker may be killed before the next request comes.
+    assert len({one.version for one in sent}) > 10
     assert serving.slot().n_replaced >= 15
     wait_until(lambda: len(plane.bodies(SwapBody)) >= 21, "every swap is told")
 
@@ -178,6 +179,16 @@ def test_a_tampered_download_is_not_run_and_is_fetched_again(serving, plane, bun
     wait_for(serving, bundles[1])
 
 
+def test_what_is_refused_again_and_again_does_not_make_a_device_check_in_more_often(
+    serving, plane, bundles
+):
+    plane.assign(bundles[1], version=2, device="device_other")
+    wait_until(lambda: any(one.problem for one in reports(plane)), "the refusal is told")
+    n_before, begin_s = len(plane.check_ins), time.monotonic()
+    wait_until(lambda: len(plane.check_ins) >= n_before + 6, "six more check-ins")
+    assert time.monotonic() - begin_s > 5 * 0.8 * plane.next_check_in_s
+
+
 def reports(plane: ControlPlane) -> list[SlotReport]:
     return [report for check_in in plane.check_ins for report in check_in.slots]
 
@@ -234,6 +245,20 @@ def test_an_agent_boots_without_its_server_and_serves_the_last_bundle(
     serving.start_again()
     wait_for(serving, bundles[0])
     assert serving.predict(image).prediction().bundle == bundles[0].digest
+    assert serving.stop() == 0
+
+
+def test_no_worker_outlives_its_supervisor(serving):
+    worker = Path(f"/proc/{serving.slot().worker_pid}")
+    assert worker.exists()
+    serving.kill()
+    wait_until(lambda: not worker.exists(), "the worker is gone")
+
+
+def test_a_service_manager_that_signals_the_whole_group_loses_no_answer(serving, image):
+    os.kill(serving.slot().worker_pid, signal.SIGTERM)
+    assert serving.predict(image).status == 200
+    assert serving.slot().n_replaced == 0
     assert serving.stop() == 0
 
 

@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from sightloop.device.state import Installed, StateFile
 from sightloop.device.status import AgentStatus, SpoolStatus, report_of, status_of
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.clock import Clock, SystemClock
-from sightloop.kernel.errors import SightloopError
+from sightloop.kernel.errors import DiskFull, SightloopError
 from sightloop.kernel.ids import TimeSortedIds
 
 TICK_S = 0.5
@@ -134,8 +135,8 @@ class Agent:
         await self._stop()
 
     async def _stop(self) -> None:
-        for station in self._stations:
-            await asyncio.to_thread(station.stop, timeout_s=STOP_S)
+        stopping = [asyncio.to_thread(one.stop, timeout_s=STOP_S) for one in self._stations]
+        await asyncio.gather(*stopping)
         for slot in self._slots.values():
             await slot.stop()
         self._recorder.close_all()
@@ -146,9 +147,13 @@ class Agent:
         async def fallback(
             broken: Installed, error: StartFailed, n_failures: int
         ) -> Installed | None:
-            instead = await asyncio.to_thread(
-                self._installer.replace_broken, name, broken, error, n_failures
-            )
+            try:
+                instead = await asyncio.to_thread(
+                    self._installer.replace_broken, name, broken, error, n_failures
+                )
+            except DiskFull as full:  # nothing can be decided durably: try the same again
+                self._log.event("fallback.not_kept", slot=name, reason=full.message)
+                return broken
             if instead != broken:
                 self._installing.wake()
             return instead
@@ -198,16 +203,23 @@ class Agent:
         return make_app(front, OipRoutes(front).routes())
 
     async def _tick(self) -> None:
+        """Housekeeping that no request triggers; a bug in it must not end it."""
         health_at_s = self._loop.time() + self._settings.health_every_s
         while True:
             await asyncio.sleep(TICK_S)
-            self._recorder.close_due()
-            for slot in self._slots.values():
-                slot.watch()
+            try:
+                self._look_after(close_health=self._loop.time() >= health_at_s)
+            except Exception:  # noqa: BLE001 - recorded, and tried again at the next tick
+                self._log.event("agent.bug", task="tick", trace=traceback.format_exc())
             if self._loop.time() >= health_at_s:
                 health_at_s += self._settings.health_every_s
-                for slot in self._slots.values():
-                    slot.close_health_window()
+
+    def _look_after(self, *, close_health: bool) -> None:
+        self._recorder.close_due()
+        for slot in self._slots.values():
+            slot.watch()
+            if close_health:
+                slot.close_health_window()
 
     # --- what the check-in thread asks and brings (see `check_in.Wishes`) ------------------------
 
@@ -218,8 +230,11 @@ class Agent:
 
     def follow(self, policies: list[StreamPolicy]) -> None:
         """The server wants images kept like this; remembered, so that it holds offline too."""
-        self._state.change(lambda state: msgspec.structs.replace(state, policies=policies))
         self._loop.call_soon_threadsafe(self._recorder.follow, policies)
+        try:
+            self._state.change(lambda state: msgspec.structs.replace(state, policies=policies))
+        except DiskFull as error:  # they come again with every check-in
+            self._log.event("policies.not_kept", reason=error.message)
 
     def _describe(self) -> CheckIn:
         async def reports() -> list[SlotReport]:
@@ -240,7 +255,7 @@ class Agent:
 
     def _report(self, name: str) -> SlotReport:
         return report_of(
-            self._slots[name], self._state.now, progress=self._installer.progress[name]
+            self._slots[name], self._state.now, progress=self._installer.progress_of(name)
         )
 
     def _status(self) -> AgentStatus:

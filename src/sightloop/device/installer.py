@@ -34,7 +34,7 @@ from sightloop.device.state import AgentState, Installed, QuarantineEntry, SlotM
 from sightloop.device.trust import TrustedUpdates, refresh
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.digests import Digest, digest_of
-from sightloop.kernel.errors import BadInput, SightloopError
+from sightloop.kernel.errors import BadInput, DiskFull, SightloopError
 
 MOST_CRASHES = 3
 """Starts that may end without a word before the bundle is held to be the cause."""
@@ -82,7 +82,9 @@ class Installer:
         self._updates: TrustedUpdates | None = None
         self._n_failures = 0
         self._n_crashes: dict[Digest, int] = {}
-        self.progress = {name: SlotProgress() for name in slots}
+        self._progress = {name: SlotProgress() for name in slots}
+        self._refusal = ""
+        """Why the last assignments that were asked for were not all accepted."""
 
     def assign(self, assignments: list[SignedAssignment]) -> bool:
         """Look at these in the next step; False when all of them were accepted before."""
@@ -90,21 +92,31 @@ class Installer:
         new = [one for one in assignments if digest_of(one.payload) not in known]
         with self._lock:
             self._asked = new
+            if not new:
+                self._refusal = ""
         return bool(new)
+
+    def progress_of(self, name: str) -> SlotProgress:
+        """What is being done for the slot, and what is wrong if anything is."""
+        progress = self._progress[name]
+        return msgspec.structs.replace(progress, problem=progress.problem or self._refusal)
 
     def step(self) -> float:
         """Do what is missing; seconds until there may be more to do."""
         self._updates = None  # Each step believes only what it has just refreshed.
+        before = self._outcome()
         try:
-            self._accept_new()
-            unfinished = [name for name in self._slots if not self._settle(name)]
+            return self._work()
         except ServerAway as error:
             return self._retry_s(error.retry_after_s)
-        if unfinished:
+        except DiskFull as error:
+            self._log.event("installer.waits", reason=error.message)
             return self._retry_s(None)
-        self._n_failures = 0
-        self._store.keep_only(self._state.now.bundles_in_use())
-        return WHEN_SETTLED_S
+        finally:
+            # Only news make the device check in at once: what is refused again with every
+            # check-in would otherwise make the two chase each other.
+            if self._outcome() != before:
+                self._settled()
 
     def replace_broken(
         self, slot: str, broken: Installed, error: StartFailed, n_failures: int
@@ -131,6 +143,19 @@ class Installer:
         self._settled()
         return previous if usable else None
 
+    def _work(self) -> float:
+        self._accept_new()
+        unfinished = [name for name in self._slots if not self._settle(name)]
+        if unfinished:
+            return self._retry_s(None)
+        self._n_failures = 0
+        self._store.keep_only(self._state.now.bundles_in_use())
+        return WHEN_SETTLED_S
+
+    def _outcome(self) -> tuple[object, ...]:
+        running = [slot.running for slot in self._slots.values()]
+        return dict(self._progress), self._refusal, running
+
     # --- accepting -------------------------------------------------------------------------------
 
     def _accept_new(self) -> None:
@@ -144,10 +169,9 @@ class Installer:
                     self._asked = self._asked or asked
                 raise
             except SightloopError as error:
-                self._log.event("assignment.refused", code=error.code, reason=error.message)
-                for name in self._slots:
-                    self._note(name, problem=error.message)
-                self._settled()
+                if self._refusal != error.message:
+                    self._log.event("assignment.refused", code=error.code, reason=error.message)
+                self._refusal = error.message
 
     def _accept(self, signed: SignedAssignment) -> None:
         assignment = self._trusted().read_assignment(signed)
@@ -184,7 +208,7 @@ class Installer:
         accepted = self._state.now.slot(name).accepted
         slot = self._slots[name]
         if accepted is None or (slot.running and slot.running.bundle == accepted.bundle):
-            self._note(name, state=None)
+            self._note(name, state=None, problem="")
             return True
         wanted = Installed(bundle=accepted.bundle, model=accepted.model, version=accepted.version)
         try:
@@ -201,10 +225,8 @@ class Installer:
             # verdict on the bundle. The rest the server should see as a failed assignment.
             passing = isinstance(error, TamperedFile | MetadataRefused)
             self._note(name, state="downloading" if passing else "failed", problem=error.message)
-            self._settled()
             return isinstance(error, Quarantined | BadInput)
         self._note(name, state=None, problem="")
-        self._settled()
         return True
 
     def _fetch(self, name: str, accepted: Accepted) -> None:
@@ -237,7 +259,6 @@ class Installer:
         else:
             self._quarantine(name, wanted, error.message)
             self._note(name, state="failed", problem=error.message)
-            self._settled()
             return True
         self._note(name, problem=error.message)
         return False
@@ -268,7 +289,7 @@ class Installer:
         return [self._state.now.slot(name) for name in self._slots]
 
     def _note(self, name: str, **changes: str | None) -> None:
-        self.progress[name] = msgspec.structs.replace(self.progress[name], **changes)
+        self._progress[name] = msgspec.structs.replace(self._progress[name], **changes)
 
     def _retry_s(self, retry_after_s: float | None) -> float:
         self._n_failures += 1

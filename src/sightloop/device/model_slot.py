@@ -232,7 +232,7 @@ class ModelSlot:
         self._close_health()
         self._free.buffers.close()
 
-    # --- what workers tell (see `worker.Listener`) -----------------------------------------------
+    # --- what workers tell (see `worker.Owner`) -----------------------------------------------
 
     def answered(self, request: ImageRequest, prediction: Prediction) -> None:
         """The image was looked at."""
@@ -331,7 +331,7 @@ class ModelSlot:
             installed,
             start,
             free=self._free,
-            listener=self,
+            owner=self,
             deadline_s=settings.start_deadline_s,
         )
 
@@ -369,6 +369,14 @@ class ModelSlot:
 
     def _begin_replacing(self) -> None:
         self._replacing = asyncio.get_running_loop().create_task(self._replace())
+        self._replacing.add_done_callback(self._replacing_ended)
+
+    def _replacing_ended(self, task: asyncio.Task[None]) -> None:
+        """A bug on the way must not leave the slot without a worker for ever."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._stopped:
+            self._log.event("agent.bug", slot=self.name, error=repr(error))
+            asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._begin_replacing)
 
     def _give_up(self) -> None:
         self._close_health()

@@ -272,7 +272,9 @@ def _redacted(
 
 def _end_with_parent() -> None:
     """Be killed when the supervisor dies, even in the middle of a run that never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle.
+    # Ctrl-C and service managers signal the whole group; when to end is the supervisor's to say.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:  # it died before the line above

@@ -48,4 +48,7 @@ class Outbox:
 
     def _work(self) -> None:
         while (waiting := self._queue.get()) is not None:
-            self._spool.append(waiting.body, at_ms=waiting.at_ms, image=waiting.image)
+            try:
+                self._spool.append(waiting.body, at_ms=waiting.at_ms, image=waiting.image)
+            except OSError:  # a disk that fails, rather than one that is full
+                self.n_lost += 1

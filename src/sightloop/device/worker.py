@@ -1,7 +1,7 @@
 """One worker process as the supervisor sees it: started, fed, watched, drained, killed.
 
-Everything here happens on the supervisor's event loop. What the worker says is told to a listener;
-a worker that ends for any reason hands back the images it had not answered.
+Everything here happens on the supervisor's event loop. What the worker says is told to its owner; a
+worker that ends for any reason hands back the images it had not answered.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Redacting = Callable[[bytes | None, str], None]
 """Told the redacted image, or None and why there is none."""
 
 
-class Listener(Protocol):
+class Owner(Protocol):
     """Who is told what a worker does; called on the event loop, must return at once."""
 
     def answered(self, request: ImageRequest, prediction: Prediction) -> None:
@@ -91,7 +91,7 @@ class FreeBuffers:
 class Worker(asyncio.Protocol):
     """A process with one bundle. Made by `start_worker`."""
 
-    def __init__(self, installed: Installed, free: FreeBuffers, listener: Listener) -> None:
+    def __init__(self, installed: Installed, free: FreeBuffers, owner: Owner) -> None:
         loop = asyncio.get_running_loop()
         self.installed = installed
         self.outcome: asyncio.Future[Ready | CannotStart | None] = loop.create_future()
@@ -99,7 +99,7 @@ class Worker(asyncio.Protocol):
         self.facts: Ready | None = None
         self._loop = loop
         self._free = free
-        self._listener = listener
+        self._owner = owner
         self._frames = Frames()
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.Transport | None = None
@@ -222,7 +222,7 @@ class Worker(asyncio.Protocol):
         if not self.outcome.done():
             self.outcome.set_result(None)
         if self.facts is not None:
-            self._listener.lost(self, unanswered)
+            self._owner.lost(self, unanswered)
 
     # --- what it says ----------------------------------------------------------------------------
 
@@ -236,15 +236,15 @@ class Worker(asyncio.Protocol):
         match message:
             case Answer():
                 request, _ = self._observing[message.id] = self._looking.pop(message.id)
-                self._listener.answered(request, self._prediction(message))
+                self._owner.answered(request, self._prediction(message))
             case NotAnswered():
                 request, buffer = self._looking.pop(message.id)
                 self._free.give_back(buffer, len(request.content))
-                self._listener.not_answered(request, message)
+                self._owner.not_answered(request, message)
             case Observed():
                 request, buffer = self._observing.pop(message.id)
                 self._free.give_back(buffer, len(request.content))
-                self._listener.observed(self, request, message)
+                self._owner.observed(self, request, message)
             case Redacted() | RedactionFailed():
                 self._redacted(message)
             case Ready():
@@ -254,7 +254,7 @@ class Worker(asyncio.Protocol):
                 self.outcome.set_result(message)
         if not (self._looking or self._observing or self._redacting):
             self._idle.set()
-        self._listener.has_room()
+        self._owner.has_room()
 
     def _prediction(self, answer: Answer) -> Prediction:
         assert self.facts is not None, "only a worker that is ready is asked"
@@ -289,7 +289,7 @@ async def start_worker(
     start: Start,
     *,
     free: FreeBuffers,
-    listener: Listener,
+    owner: Owner,
     deadline_s: float,
 ) -> Worker:
     """A worker that is ready: verified, loaded, warm, true to its golden images.
@@ -297,7 +297,7 @@ async def start_worker(
     Raises:
         StartFailed: it refused the bundle, ended, or was not ready in time.
     """
-    worker = Worker(installed, free, listener)
+    worker = Worker(installed, free, owner)
     try:
         async with asyncio.timeout(deadline_s):
             await worker.run(start)
@@ -306,6 +306,8 @@ async def start_worker(
         worker.kill()
         reason = f"it was not ready within {deadline_s:g} s"
         raise StartFailed(bundle=installed.bundle, reason=reason, crashed=True) from error
+    except OSError as error:  # no memory or no descriptors for another process
+        raise StartFailed(bundle=installed.bundle, reason=str(error), crashed=True) from error
     except asyncio.CancelledError:  # another version was switched in meanwhile
         worker.kill()
         raise
