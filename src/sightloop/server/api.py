@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from sightloop.kernel.errors import SightloopError
@@ -50,7 +51,9 @@ def list_operations() -> Response[bytes]:
 
 
 @post("/api/v1/{name:str}", status_code=200)
-async def call_operation(name: str, request: Request[Any, Any, Any]) -> Response[bytes] | Stream:
+async def call_operation(
+    name: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes] | Stream:
     """Run one service and answer with its result."""
     workspace = workspace_of(request)
     operation = operations().get(name)

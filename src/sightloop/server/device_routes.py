@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from litestar import Request, Response, post, put
+from litestar.params import FromPath
 
 from sightloop.contracts.check_in import CheckIn, EnrolRequest
 from sightloop.contracts.decode import decode
@@ -56,7 +57,7 @@ async def telemetry(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @put("/device/v1/blobs/{digits:str}", status_code=204)
-async def upload(digits: str, request: Request[Any, Any, Any]) -> None:
+async def upload(digits: FromPath[str], request: Request[Any, Any, Any]) -> None:
     """The bytes of an image that an envelope names."""
     workspace = workspace_of(request)
     digest = parse_digest(f"sha256:{digits}")

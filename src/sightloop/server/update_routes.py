@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from sightloop.fleet import update_repository
@@ -27,7 +28,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
 @get("/tuf/metadata/{name:str}", sync_to_thread=True)
-def metadata_file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+def metadata_file(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """A file of the signed metadata."""
     workspace = workspace_of(request)
     path = update_repository.update_metadata_folder(workspace) / name
@@ -37,7 +38,7 @@ def metadata_file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]
 
 
 @get("/tuf/targets/{target:path}", sync_to_thread=True)
-def target_file(target: Path, request: Request[Any, Any, Any]) -> Response[Any]:
+def target_file(target: FromPath[Path], request: Request[Any, Any, Any]) -> Response[Any]:
     """A signed target: the manifest of a model version."""
     workspace = workspace_of(request)
     digest = update_repository.target_blob(workspace, str(target).lstrip("/"))
@@ -45,7 +46,7 @@ def target_file(target: Path, request: Request[Any, Any, Any]) -> Response[Any]:
 
 
 @get("/tuf/blobs/{digits:str}", sync_to_thread=True)
-def blob_file(digits: str, request: Request[Any, Any, Any]) -> Response[Any]:
+def blob_file(digits: FromPath[str], request: Request[Any, Any, Any]) -> Response[Any]:
     """A file that a manifest names by its digest."""
     workspace = workspace_of(request)
     digest = update_repository.released_blob(workspace, parse_digest(f"sha256:{digits}"))
