@@ -379,6 +379,23 @@ def test_an_image_whose_redaction_fails_is_not_kept(agent, plane, bundles, image
     redacting.kill()
 
 
+def test_a_redaction_hook_that_does_not_exist_is_told_and_held_against_no_bundle(
+    agent, plane, bundles
+):
+    plane.add(bundles[0])
+    plane.assign(bundles[0], version=1)
+    wrong = AgentProcess(agent.home, *agent.flags, "--redaction", "nowhere:hook")
+    wrong.start()
+    report = wait_for_report(plane, state="failed", assigned=bundles[0].digest)
+    assert "DEV-042" in report.problem
+    assert report.quarantined == []
+    wrong.kill()
+    mended = AgentProcess(agent.home, "--redaction", "")
+    mended.start()
+    wait_for(mended, bundles[0])
+    mended.kill()
+
+
 def test_a_second_agent_on_the_same_home_ends_with_a_reason(serving):
     second = AgentProcess(serving.home)
     second.start()

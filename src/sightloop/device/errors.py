@@ -6,6 +6,8 @@ was not put to work (DEV-02x to DEV-04x), and the client of the HTTP interface (
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sightloop.kernel.errors import BadInput, Damaged, NotFound, Refused, Unavailable
 
 # --- starting an agent ---------------------------------------------------------------------------
@@ -252,23 +254,25 @@ class GoldenMismatch(Refused):
         )
 
 
-class StartFailed(Refused):
-    """A worker for the bundle ended before it could serve.
+Blame = Literal["bundle", "disk", "settings", "crash"]
+"""Why a worker did not start.
 
-    `damaged`: the bytes on disk are wrong, which fetching them again mends. `crashed`: the process
-    ended without a word, which may be the machine's fault. Otherwise the bundle itself is at fault.
-    """
+`bundle`: it does not run correctly here, and never will. `disk`: its bytes have changed, which
+fetching them again mends. `settings`: the agent was set up wrongly, whatever the bundle.
+`crash`: the process ended without a word, for which the machine may be to blame.
+"""
+
+
+class StartFailed(Refused):
+    """A worker for the bundle ended before it could serve; `blame` says what to make of it."""
 
     code = "DEV-041"
 
-    def __init__(
-        self, *, bundle: str, reason: str, damaged: bool = False, crashed: bool = False
-    ) -> None:
+    def __init__(self, *, bundle: str, reason: str, blame: Blame) -> None:
         super().__init__(
             f"no worker for {bundle} could be started: {reason}", bundle=bundle, reason=reason
         )
-        self.damaged = damaged
-        self.crashed = crashed
+        self.blame = blame
 
 
 class BadRedaction(BadInput):

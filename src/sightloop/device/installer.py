@@ -123,21 +123,25 @@ class Installer:
     ) -> Installed | None:
         """What to serve after a worker of the running bundle could not be brought back.
 
-        The same again after a crash that may be the machine's fault; else the bundle before it,
-        which lies on disk for this; None when there is none.
+        The same again where the bundle may not be at fault; else the bundle before it, which lies
+        on disk for this; None when there is none.
         """
-        if error.crashed and n_failures < MOST_CRASHES:
+        crashed = error.blame == "crash"
+        if error.blame == "settings":
+            self._note(slot, problem=error.message)
             return broken
-        if error.damaged:
+        if crashed and n_failures < MOST_CRASHES:
+            return broken
+        if error.blame == "disk":
             self._store.remove(broken.bundle)
         previous = self._state.now.slot(slot).previous
         usable = previous is not None and self._store.has(previous.bundle)
-        if error.crashed and not usable:
+        if crashed and not usable:
             return broken
         self._state.change(
             lambda state: _fallen_back(state, slot, broken, to=previous if usable else None)
         )
-        if not error.damaged:
+        if error.blame != "disk":
             self._quarantine(slot, broken, error.message)
         self._note(slot, state="failed", problem=error.message)
         self._settled()
@@ -252,10 +256,13 @@ class Installer:
 
     def _note_failed_start(self, name: str, wanted: Installed, error: StartFailed) -> bool:
         crashes = self._n_crashes.get(wanted.bundle, 0) + 1
-        if error.damaged:
+        if error.blame == "disk":
             self._store.remove(wanted.bundle)
-        elif error.crashed and crashes < MOST_CRASHES:
+        elif error.blame == "crash" and crashes < MOST_CRASHES:
             self._n_crashes[wanted.bundle] = crashes
+        elif error.blame == "settings":
+            self._note(name, state="failed", problem=error.message)
+            return False
         else:
             self._quarantine(name, wanted, error.message)
             self._note(name, state="failed", problem=error.message)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sightloop.contracts.bundle import Detection
+from sightloop.device.errors import Blame
 from sightloop.device.windows import ReferenceFacts
 from sightloop.kernel.digests import Digest
 
@@ -68,8 +69,7 @@ class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     code: str
     message: str
-    damaged: bool
-    """The bytes on disk are wrong: fetching them again helps, and says nothing of the bundle."""
+    blame: Blame
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):

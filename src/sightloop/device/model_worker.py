@@ -22,7 +22,7 @@ import numpy as np
 from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
 from sightloop.device.buffers import Buffers
 from sightloop.device.bundle_files import file_path, verify_bundle
-from sightloop.device.errors import BadRedaction, GoldenMismatch
+from sightloop.device.errors import BadRedaction, Blame, GoldenMismatch
 from sightloop.device.golden import golden_difference
 from sightloop.device.messages import (
     Answer,
@@ -82,8 +82,8 @@ def main(arguments: list[str]) -> int:
         model = load_model(start)
         redaction = load_redaction(start.redaction)
     except SightloopError as error:
-        damaged = isinstance(error, Damaged)
-        channel.send(CannotStart(code=error.code, message=error.message, damaged=damaged))
+        blame = _blame_of(error)
+        channel.send(CannotStart(code=error.code, message=error.message, blame=blame))
         return 1
     channel.send(
         Ready(
@@ -231,6 +231,12 @@ def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_p
         )
     )
     channel.send(_observed(model, look, picture, detections))
+
+
+def _blame_of(error: SightloopError) -> Blame:
+    if isinstance(error, Damaged):
+        return "disk"
+    return "settings" if isinstance(error, BadRedaction) else "bundle"
 
 
 def _decode(content: bytes, *, max_pixels: int) -> Picture:

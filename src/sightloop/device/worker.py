@@ -305,9 +305,9 @@ async def start_worker(
     except TimeoutError as error:
         worker.kill()
         reason = f"it was not ready within {deadline_s:g} s"
-        raise StartFailed(bundle=installed.bundle, reason=reason, crashed=True) from error
+        raise StartFailed(bundle=installed.bundle, reason=reason, blame="crash") from error
     except OSError as error:  # no memory or no descriptors for another process
-        raise StartFailed(bundle=installed.bundle, reason=str(error), crashed=True) from error
+        raise StartFailed(bundle=installed.bundle, reason=str(error), blame="crash") from error
     except asyncio.CancelledError:  # another version was switched in meanwhile
         worker.kill()
         raise
@@ -315,9 +315,9 @@ async def start_worker(
         raise StartFailed(
             bundle=installed.bundle,
             reason=f"{outcome.code} {outcome.message}",
-            damaged=outcome.damaged,
+            blame=outcome.blame,
         )
     if outcome is None or worker.is_gone:
         reason = await worker.exit_words()
-        raise StartFailed(bundle=installed.bundle, reason=reason, crashed=True)
+        raise StartFailed(bundle=installed.bundle, reason=reason, blame="crash")
     return worker
