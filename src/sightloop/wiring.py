@@ -21,9 +21,11 @@ from sightloop.kernel.config import (
     load_config,
 )
 from sightloop.kernel.database import Database, sqlite_url
+from sightloop.kernel.events import subscribe
 from sightloop.kernel.files import write_atomic
 from sightloop.kernel.ids import TimeSortedIds
 from sightloop.kernel.workspace import Workspace
+from sightloop.loop.reactions import LOOP, REACTIONS
 
 OWNER = ActorId("owner")
 """Whoever holds the workspace's own token."""
@@ -74,6 +76,9 @@ def create_workspace(
     workspace = _build(root, load_config(root, environment), clock or SystemClock())
     workspace.db.create()
     create_repository(workspace)
+    with workspace.db.write() as tx:
+        # Before anything can happen: an event that nobody is subscribed to yet is nobody's.
+        subscribe(tx, LOOP, REACTIONS)
     return workspace
 
 

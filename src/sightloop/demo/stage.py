@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -56,7 +56,7 @@ class Stage:
         self.logs = out / "logs"
         self.server_url = ""
         self.agents: list[Agent] = []
-        self._server: subprocess.Popen[bytes] | None = None
+        self.server: subprocess.Popen[bytes] | None = None
         self._caller: RemoteCaller | None = None
 
     def call(
@@ -71,18 +71,20 @@ class Stage:
         assert self._caller is not None, "the server was started before"
         return self._caller.call(operation, request, result, progress=progress)
 
-    def start_server(self) -> float:
-        """Start `sightloop up` on a free port; returns after how many seconds it answered."""
+    def start_server(self, *, port: int = 0) -> float:
+        """Start `sightloop up`, on a free port by default; returns how many seconds that took."""
         started_s = time.monotonic()
         note_path = self.workspace / ".sightloop" / "server.json"
-        self._server = self._start(
-            ["up", "--workspace", str(self.workspace), "--port", "0"], self.logs / "server.log"
+        note_path.unlink(missing_ok=True)
+        self.server = self._start(
+            ["up", "--workspace", str(self.workspace), "--port", str(port)],
+            self.logs / "server.log",
         )
         wait_for(
             "starting the server",
             note_path.exists,
             timeout_s=START_TIMEOUT_S,
-            alive=lambda: self._server is not None and self._server.poll() is None,
+            alive=lambda: self.server is not None and self.server.poll() is None,
         )
         self.server_url = msgspec.json.decode(note_path.read_bytes(), type=ServerNote).url
         self._caller = RemoteCaller(self.server_url, read_token(self.workspace / ".sightloop"))
@@ -109,21 +111,26 @@ class Stage:
             "forward-every-s": "1",
             "health-every-s": "5",
         }
+        self.run_agent(agent, flags)
+        self.agents.append(agent)
+        return agent
+
+    def run_agent(self, agent: Agent, flags: Mapping[str, str]) -> None:
+        """Start the agent's process; one that was enrolled before needs only its home."""
+        agent.log.unlink(missing_ok=True)
         arguments = [part for flag, value in flags.items() for part in (f"--{flag}", value)]
         agent.process = self._start(["agent", *arguments], agent.log)
         wait_for(
-            f"starting the agent of {name}",
+            f"starting the agent of {agent.name}",
             lambda: bool(_find_url(agent)),
             timeout_s=START_TIMEOUT_S,
             alive=lambda: agent.process is not None and agent.process.poll() is None,
         )
         agent.url = _find_url(agent)
-        self.agents.append(agent)
-        return agent
 
     def resident_bytes(self) -> dict[str, int]:
         """Proportional memory of the server's and each agent's processes, children included."""
-        groups = {"server": self._server, **{a.name: a.process for a in self.agents}}
+        groups = {"server": self.server, **{a.name: a.process for a in self.agents}}
         return {
             name: sum(_pss_bytes(one) for one in _family(process.pid))
             for name, process in groups.items()
@@ -132,7 +139,7 @@ class Stage:
 
     def stop(self) -> None:
         """End every process, orderly first."""
-        processes = [agent.process for agent in self.agents] + [self._server]
+        processes = [agent.process for agent in self.agents] + [self.server]
         for process in processes:
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -1,0 +1,171 @@
+"""Whatever is killed at whatever station, the loop ends as if nothing had happened."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+import psutil
+import pytest
+
+from sightloop.datasets.splits import SplitRule
+from sightloop.demo.stage import Agent, Stage, opened_stage, wait_for
+from sightloop.fleet.devices import DeviceList, ListDevices
+from sightloop.fleet.health import HealthCriteria
+from sightloop.kernel import steps
+from sightloop.kernel.workspace import Workspace
+from sightloop.loop.policy import ModelPolicy, Policy, Recipe
+from sightloop.loop.policy_file import POLICY_NAME
+from sightloop.loop.services import AuditFacts, RunLoop, ShowLoop
+from sightloop.loop.turns import Turn, TurnState, get_turn
+from sightloop.registry.catalogue import ListVersions, VersionList
+from sightloop.testing.blob_commits import commit_blobs
+from sightloop.wiring import create_workspace, ensure_token, open_workspace
+
+MODEL = "blobs"
+SETTINGS = f"""
+check_in_every_s = 0.3
+[worker]
+lease_s = 2.0
+poll_every_s = 0.05
+[training]
+threads = 1
+[training.commands]
+tiny = [{sys.executable!r}, "-m", "sightloop.testing.tiny_engine"]
+"""
+POLICY = Policy(
+    models={
+        MODEL: ModelPolicy(
+            recipe=Recipe(
+                engine="tiny",
+                weights="blobs",
+                epochs=2,
+                image_size_px=64,
+                parameters={"run_for_s": 1.0},
+            ),
+            rings=("fleet",),
+            health=HealthCriteria(bake_s=0.0, min_requests=0),
+        )
+    }
+)
+STATIONS = (
+    TurnState.COLLECTING,
+    TurnState.TRAINING,
+    TurnState.PACKAGING,
+    TurnState.GATING,
+    TurnState.SIGNING,
+    TurnState.ROLLING_OUT,
+)
+CASES = [
+    *((station, "worker") for station in STATIONS),
+    *((station, "server") for station in STATIONS),
+    (TurnState.TRAINING, "engine"),
+    (TurnState.ROLLING_OUT, "agent"),
+]
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory) -> Iterator[Stage]:
+    with opened_stage(tmp_path_factory.mktemp("plant") / "out") as stage:
+        workspace = create_workspace(stage.workspace, {})
+        ensure_token(workspace)
+        settings = stage.workspace / "sightloop.toml"
+        settings.write_text(settings.read_text() + SETTINGS)
+        (stage.workspace / POLICY_NAME).write_bytes(msgspec.yaml.encode(POLICY))
+        rule = SplitRule(train=0.4, val=0.3, test=0.3)
+        commit_blobs(workspace, n_images=150, slices={"line": "a"}, split_rule=rule)
+        workspace.db.close()
+        stage.start_server()
+        stage.start_agent(name="box", ring="fleet", stratum="line=a", model=MODEL)
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def records(plant: Stage) -> Iterator[Workspace]:
+    """The same database, read beside the server, to see stations that last for milliseconds."""
+    opened = open_workspace(plant.workspace, {})
+    yield opened
+    opened.db.close()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("station", "victim"), CASES, ids=lambda value: str(value))
+def test_a_turn_survives_the_loss_of_a_process(plant: Stage, records, station, victim):
+    turn = plant.call("loop.run", RunLoop(model=MODEL), Turn)
+    wait_quickly(lambda: has_reached(records, turn.id, station))
+    kill(plant, victim)
+    wait_for("the turn", lambda: state_of(records, turn.id).has_ended, timeout_s=90)
+    ended = state_of(records, turn.id)
+    assert (ended.state, ended.verdict is not None) == (TurnState.RELEASED, True), ended.reason
+
+
+@pytest.mark.processes
+def test_after_all_of_that_nothing_was_lost_and_no_step_was_repeated(plant: Stage, records):
+    with records.db.read() as tx:
+        found = steps.every(tx)
+    assert [step.key for step in found if step.runs != 1] == []
+    assert {step.state.value for step in found} == {"done"}
+    versions = plant.call("models.versions", ListVersions(model=MODEL), VersionList).versions
+    n_turns = sum(step.name == "train" for step in found)
+    assert len(versions) == n_turns
+    (device,) = plant.call("devices.list", ListDevices(), DeviceList).devices
+    newest = max(versions, key=lambda one: one.version.number)
+    wait_for(
+        "the device",
+        lambda: running_on(plant) == newest.version.bundle,
+        timeout_s=30,
+    )
+    assert device.slots[0].assigned == newest.version.bundle
+    assert plant.call("audit.verify", ShowLoop(), AuditFacts).n_events > 0
+
+
+def has_reached(workspace: Workspace, turn: str, station: TurnState) -> bool:
+    order = list(TurnState)
+    return order.index(state_of(workspace, turn).state) >= order.index(station)
+
+
+def state_of(workspace: Workspace, turn: str) -> Turn:
+    with workspace.db.read() as tx:
+        return get_turn(tx, turn)
+
+
+def running_on(plant: Stage) -> str | None:
+    (device,) = plant.call("devices.list", ListDevices(), DeviceList).devices
+    return device.slots[0].report.running if device.slots[0].report else None
+
+
+def kill(plant: Stage, victim: str) -> None:
+    """End it with -9, and start again what a plant's service manager would start again."""
+    assert plant.server is not None
+    if victim == "server":
+        port = int(plant.server_url.rpartition(":")[2])
+        os.kill(plant.server.pid, signal.SIGKILL)
+        plant.server.wait()
+        plant.start_server(port=port)
+    elif victim == "worker":
+        for process in psutil.Process(plant.server.pid).children():
+            process.kill()  # the server starts another
+    elif victim == "engine":
+        for process in psutil.process_iter(["cmdline"]):
+            if "sightloop.testing.tiny_engine" in (process.info["cmdline"] or []):
+                process.kill()
+    else:
+        kill_agent(plant, plant.agents[0])
+
+
+def kill_agent(plant: Stage, agent: Agent) -> None:
+    assert agent.process is not None
+    family = psutil.Process(agent.process.pid).children(recursive=True)
+    agent.process.kill()
+    agent.process.wait()
+    psutil.wait_procs(family, timeout=10)
+    plant.run_agent(agent, {"home": str(agent.home)})
+
+
+def wait_quickly(condition) -> None:
+    deadline_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline_s, "the station was not reached"
+        time.sleep(0.002)
