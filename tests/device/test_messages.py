@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from sightloop.device.messages import Frames, Look, NotAnswered, frame, read_to_worker
 
 NUMBERS = st.integers(0, 2**40)
-LOOKS = st.lists(st.builds(Look, NUMBERS, NUMBERS, NUMBERS))
+LOOKS = st.lists(st.builds(Look, NUMBERS, NUMBERS, NUMBERS, st.text()))
 
 
 @given(LOOKS, st.integers(1, 7))
@@ -19,6 +19,6 @@ def test_messages_arrive_whole_and_in_order_whatever_pieces_they_come_in(
 
 
 def test_a_message_knows_its_kind():
-    (content,) = Frames().feed(frame(Look(1, 2, 3)))
-    assert read_to_worker(content) == Look(1, 2, 3)
-    assert frame(NotAnswered(1, unreadable=True, problem="")) != frame(Look(1, 2, 3))
+    (content,) = Frames().feed(frame(Look(1, 2, 3, "")))
+    assert read_to_worker(content) == Look(1, 2, 3, "")
+    assert frame(NotAnswered(1, unreadable=True, problem="")) != frame(Look(1, 2, 3, ""))

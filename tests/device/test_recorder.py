@@ -10,6 +10,7 @@ from sightloop.device.image_request import ImageRequest
 from sightloop.device.lanes import Draws
 from sightloop.device.messages import Observed
 from sightloop.device.recorder import Recorder
+from sightloop.device.settings import NO_STREAM
 from sightloop.device.state import Installed
 from sightloop.device.windows import MeasureFacts, ReferenceFacts
 from sightloop.kernel.digests import digest_of
@@ -53,11 +54,12 @@ def see(
     by: Installed = OLD,
     draws: Draws = Draws(None, None),  # noqa: B008 - an immutable value
     redact: Callable[..., None] | None = None,
+    stream: StreamDeclaration = STREAM,
 ) -> None:
     request = ImageRequest(
         id=1,
         content=b"original",
-        stream=STREAM,
+        stream=stream,
         group="board-7",
         pinned=None,
         draws=draws,
@@ -83,6 +85,13 @@ def test_a_full_window_is_sent_and_the_next_begins(recorder, post):
     assert [body.profile.n_images for body in post.profiles()] == [3, 3]
     recorder.close_all()
     assert [body.profile.n_images for body in post.profiles()] == [3, 3, 1]
+
+
+def test_a_request_of_no_camera_is_neither_counted_nor_kept(recorder, post):
+    nowhere = StreamDeclaration(NO_STREAM, "main")
+    see(recorder, stream=nowhere, draws=recorder.draw(nowhere))
+    recorder.close_all()
+    assert post.sent == []
 
 
 def test_only_reported_objects_are_counted_by_class(recorder, post):

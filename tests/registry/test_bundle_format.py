@@ -41,6 +41,7 @@ BUNDLE = Bundle(
             )
         ],
         losses={"": ReferenceLoss(30, 0.125, 0.25), "line=A": ReferenceLoss(11, 0.0, 0.0)},
+        looks={"": [[0.6, 0.8], [1.0, 0.0]], "line=A": [[0.6, 0.8]]},
     ),
     declared_licence="AGPL-3.0",
     engine="yolo26 8.4.190",

@@ -22,7 +22,7 @@ def image(name: str, *scores: float, **slices: str) -> UnseenImage:
         slices=slices,
     )
     found = [Detection(0, score, 0, 0, 5, 5) for score in scores]
-    return UnseenImage(sample=sample, detections=found, measures={}, loss=None)
+    return UnseenImage(sample=sample, detections=found, measures={}, descriptor=[], loss=None)
 
 
 def chosen(images, n_wanted):

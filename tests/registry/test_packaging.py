@@ -10,6 +10,7 @@ from sightloop.evaluation.services import open_bundle, read_bundle
 from sightloop.inference.detector import reported
 from sightloop.inference.images import decode_picture
 from sightloop.inference.measures import MEASURES
+from sightloop.inference.novelty import NOVELTY
 from sightloop.kernel import steps
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.errors import NotAllowed
@@ -98,7 +99,7 @@ def test_the_reference_counts_every_unseen_image_once_per_measure_and_stratum(
     rule = read_commit(workspace, dataset).split_rule
     unseen = [one for one in read_samples(workspace, dataset) if split_of(one, rule) != "train"]
     of_a = [one for one in unseen if one.slices["line"] == "A"]
-    assert [measure.name for measure in manifest.reference.measures] == list(MEASURES)
+    assert [measure.name for measure in manifest.reference.measures] == [*MEASURES, NOVELTY]
     for measure in manifest.reference.measures:
         totals = {stratum: sum(counts) for stratum, counts in measure.counts.items()}
         assert totals == {"": len(unseen), "line=A": len(of_a), "line=B": len(unseen) - len(of_a)}

@@ -16,11 +16,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from sightloop.server.callers import Caller, LocalCaller, RemoteCaller, read_token
 from sightloop.kernel.config import STATE_FOLDER
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Workspace
+from sightloop.server.callers import Caller, LocalCaller, RemoteCaller, read_token
 
 Result = TypeVar("Result")
 

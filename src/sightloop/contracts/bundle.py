@@ -86,6 +86,8 @@ class Reference(msgspec.Struct, frozen=True):
 
     measures: list[ReferenceMeasure]
     losses: dict[str, ReferenceLoss]
+    looks: dict[str, list[list[float]]] = {}
+    """By stratum, descriptors of images the model learned from; see `inference.novelty`."""
 
 
 class GoldenImage(msgspec.Struct, frozen=True):

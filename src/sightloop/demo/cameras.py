@@ -138,7 +138,8 @@ class Camera:
         tensor = struct.pack("<I", len(content)) + content
         parameters = {"binary_data_size": len(tensor)}
         inputs = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": parameters}
-        head = json.dumps({"inputs": [inputs]}).encode()
+        # Of no stream: these images passed a camera before.
+        head = json.dumps({"parameters": {"stream": "none"}, "inputs": [inputs]}).encode()
         headers = {"Inference-Header-Content-Length": str(len(head))}
         reply = self._post(f"/v2/models/{self._model}/infer", head + tensor, headers)
         return int(reply["model_version"])

@@ -22,7 +22,7 @@ from sightloop.device.multipart import image_part
 from sightloop.device.page import page_of
 from sightloop.device.predict import MEDIA_TYPES, WANTED, reply_of
 from sightloop.device.recorder import Recorder
-from sightloop.device.settings import AgentSettings
+from sightloop.device.settings import NO_STREAM, AgentSettings
 from sightloop.device.state import Installed
 from sightloop.device.status import AgentStatus
 from sightloop.kernel.clock import Clock
@@ -65,9 +65,14 @@ class Front:
     def stream(self, name: str, *, slot: str = "") -> StreamDeclaration:
         """The stream of that name; without one, the first (of that slot).
 
+        A request of stream `none` comes from no camera (a preview, a load test): it is answered and
+        counts for health, but is neither profiled nor kept.
+
         Raises:
             UnknownStream: it was not declared, or feeds another slot.
         """
+        if name == NO_STREAM:
+            return StreamDeclaration(NO_STREAM, slot or next(iter(self._streams.values())).slot)
         fitting = [one for one in self._streams.values() if slot in ("", one.slot)]
         found = [one for one in fitting if name in ("", one.name)]
         if not found:

@@ -23,6 +23,10 @@ class Draws(NamedTuple):
     drift: float | None
 
 
+NO_DRAWS = Draws(None, None)
+"""For requests that are never kept."""
+
+
 class Kept(NamedTuple):
     """Why an image is kept, and how likely that was before it was looked at."""
 

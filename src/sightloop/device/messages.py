@@ -40,6 +40,8 @@ class Look(msgspec.Struct, frozen=True, tag=True):
     id: int
     buffer: int
     n_bytes: int
+    stratum: str
+    """Of the stream it came from, whose looks it is compared with."""
 
 
 class Redact(msgspec.Struct, frozen=True, tag=True):

@@ -50,6 +50,7 @@ from sightloop.inference.errors import UnreadableImage
 from sightloop.inference.histograms import bin_of, mid_ranks
 from sightloop.inference.images import Picture, decode_picture
 from sightloop.inference.measures import MEASURES, measure
+from sightloop.inference.novelty import NOVELTY, Looks, novelty
 from sightloop.inference.uncertainty import uncertainty
 from sightloop.kernel.errors import Damaged, SightloopError
 
@@ -67,6 +68,8 @@ class Model(NamedTuple):
     detector: Detector
     edges: list[tuple[str, list[float]]]
     """Name and inner edges of each measure that is counted."""
+    looks: dict[str, Looks]
+    """By stratum, what the images looked like that the model learned from."""
 
 
 def main(arguments: list[str]) -> int:
@@ -136,7 +139,12 @@ def load_model(start: Start) -> Model:
         detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
     for golden in bundle.golden:
         check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
-    return Model(bundle, detector, [(one.name, one.edges) for one in counted_measures(bundle)])
+    return Model(
+        bundle=bundle,
+        detector=detector,
+        edges=[(one.name, one.edges) for one in counted_measures(bundle)],
+        looks={name: np.asarray(looks) for name, looks in bundle.reference.looks.items() if looks},
+    )
 
 
 def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:
@@ -144,7 +152,7 @@ def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:
     return [
         one
         for one in bundle.reference.measures
-        if one.name in MEASURES and sum(one.counts.get("", ())) > 0
+        if one.name in (*MEASURES, NOVELTY) and sum(one.counts.get("", ())) > 0
     ]
 
 
@@ -252,11 +260,14 @@ def _decode(content: bytes, *, max_pixels: int) -> Picture:
 def _observed(model: Model, look: Look, picture: Picture, detections: list[Detection]) -> Observed:
     thresholds = model.bundle.thresholds
     values = measure(picture, n_bytes=look.n_bytes, detections=detections, thresholds=thresholds)
+    vector = descriptor(picture)
+    if model.looks:
+        values[NOVELTY] = novelty(vector, model.looks.get(look.stratum, model.looks[""]))
     return Observed(
         id=look.id,
         bins=[bin_of(edges, values[name]) for name, edges in model.edges],
         uncertainty=uncertainty(detections, thresholds),
-        descriptor=descriptor(picture),
+        descriptor=vector,
         detections=detections,
         n_reported=len(reported(detections, thresholds)),
     )

@@ -11,8 +11,9 @@ from typing import Protocol
 from sightloop.contracts.check_in import StreamDeclaration, StreamPolicy
 from sightloop.contracts.telemetry import Body, KeptImageBody, ProfileBody
 from sightloop.device.image_request import ImageRequest
-from sightloop.device.lanes import Draws, Kept, StreamLanes
+from sightloop.device.lanes import NO_DRAWS, Draws, Kept, StreamLanes
 from sightloop.device.messages import Observed
+from sightloop.device.settings import NO_STREAM
 from sightloop.device.state import Installed
 from sightloop.device.windows import ReferenceFacts, Window, WindowKey, stratum_of
 from sightloop.kernel.clock import Clock
@@ -67,7 +68,7 @@ class Recorder:
 
     def draw(self, stream: StreamDeclaration) -> Draws:
         """Decide the random lanes for an image that has just arrived."""
-        return self._lanes[stream.name].draw()
+        return NO_DRAWS if stream.name == NO_STREAM else self._lanes[stream.name].draw()
 
     def observe(
         self,
@@ -87,6 +88,8 @@ class Recorder:
             facts: that version's reference.
             redact: what must be done to the image before it is kept; None when nothing.
         """
+        if request.stream.name == NO_STREAM:
+            return
         self._count(request, message, by=by, facts=facts)
         kept = self._lanes[request.stream.name].choose(
             request.draws, uncertainty=message.uncertainty, at_s=self._clock.monotonic_s()

@@ -71,6 +71,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return list(dict.fromkeys(stream.slot for stream in self.streams))
 
 
+NO_STREAM = "none"
+"""The name by which a request says that it comes from no camera."""
+
 _STREAM = re.compile(r"([A-Za-z0-9_.-]+)(?::([A-Za-z0-9_.-]+)(?::(.+=.+)?)?)?")
 
 
@@ -110,6 +113,9 @@ def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
         raise BadSetting(setting="setting", value=_path_in(error), problem=str(error)) from error
     names = [stream.name for stream in settings.streams]
     for name in names:
+        if name == NO_STREAM:
+            problem = "is reserved for requests that come from no camera"
+            raise BadSetting(setting="--stream", value=name, problem=problem)
         if names.count(name) > 1:
             raise BadSetting(setting="--stream", value=name, problem="is declared twice")
     return settings

@@ -130,7 +130,7 @@ class Worker(asyncio.Protocol):
             return False
         self._set_busy()
         self._looking[request.id] = (request, buffer)
-        self._send(Look(request.id, buffer, len(request.content)))
+        self._send(Look(request.id, buffer, len(request.content), request.stream.stratum))
         return True
 
     def redact(self, request_id: int, content: bytes, done: Redacting) -> None:

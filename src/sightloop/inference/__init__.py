@@ -18,6 +18,7 @@ __all__ = [
     "letterbox",
     "measures",
     "model_file",
+    "novelty",
     "runtime",
     "suppression",
     "thumbnail",

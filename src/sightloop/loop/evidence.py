@@ -10,15 +10,15 @@ import msgspec
 
 from sightloop.datasets.samples import read_commit, read_samples
 from sightloop.datasets.splits import split_of
+from sightloop.datasets.values import Sample
 from sightloop.evaluation.store import find_evaluation
 from sightloop.evaluation.values import Evaluation
-from sightloop.datasets.values import Sample
 from sightloop.fleet import store as fleet
 from sightloop.kernel import audit
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.audit import Seal
-from sightloop.kernel.digests import Digest
 from sightloop.kernel.database import Tx
+from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.turns import Turn, list_turns
 from sightloop.registry import store as registry

@@ -225,7 +225,7 @@ HANDLERS: dict[str, StepHandler] = {
 
 
 def new_turn(workspace: Workspace, model: str, trigger: Trigger, *, focus: str, key: str) -> Turn:
-    """A turn that is about to begin; `key` is what it follows from, so a repeat is the same turn."""
+    """A turn that is about to begin; equal `key`s, which say what it follows from, make one turn."""
     champion = _champion(workspace, model)
     now_ms = workspace.clock.now_ms()
     return Turn(
@@ -293,11 +293,19 @@ def _keep_as_usual(
 
 
 def _move(
-    workspace: Workspace, tx: Tx, turn: Turn, to: TurnState, step: Step, **changes: Any
+    workspace: Workspace,
+    tx: Tx,
+    turn: Turn,
+    to: TurnState,
+    step: Step,
+    *,
+    run: str | None = None,
+    reason: str = "",
 ) -> None:
     now_ms = workspace.clock.now_ms()
     present = get_turn(tx, turn.id)
-    move_turn(tx, present, to=to, by=step_actor(step.name), at_ms=now_ms, **changes)
+    actor = step_actor(step.name)
+    move_turn(tx, present, to=to, by=actor, at_ms=now_ms, run=run, reason=reason)
 
 
 def _call(step: Step, control: StepControl) -> Call:

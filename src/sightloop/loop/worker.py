@@ -1,4 +1,4 @@
-"""The worker process: takes events, runs steps, does the regular duties, until it is told to stop."""
+"""The worker process: takes events, runs steps and does the regular duties until it is stopped."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _repeated(
             except SightloopError as error:
                 log.warning("%s: %s %s", name, error.code, error.message)
                 wait_s = AFTER_FAILURE_S
-            except Exception:  # noqa: BLE001 - the outermost loop of a thread that must not die
+            except Exception:
                 log.exception("%s", name)
                 wait_s = AFTER_FAILURE_S
             stopping.wait(wait_s)

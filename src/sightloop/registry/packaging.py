@@ -16,10 +16,13 @@ from sightloop.contracts.decode import encode
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import read_commit, read_samples
 from sightloop.datasets.splits import split_of
-from sightloop.datasets.values import Sample, Split
+from sightloop.datasets.values import Sample, Split, strata_of
 from sightloop.evaluation.answers import evaluate_images
 from sightloop.evaluation.values import ImageAnswer
+from sightloop.inference.descriptor import descriptor
 from sightloop.inference.detector import FLOOR, open_model, reported
+from sightloop.inference.images import decode_picture
+from sightloop.inference.novelty import choose_looks
 from sightloop.kernel.actors import Permission, require, step_actor
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
@@ -60,6 +63,7 @@ class _Origin(NamedTuple):
     model_file: Digest
     commit: CommitRecord
     unseen: list[Sample]
+    learned: list[Sample]
 
 
 def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelVersion:
@@ -137,12 +141,16 @@ def _origin_of(workspace: Workspace, run_id: str) -> _Origin:
     if MODEL_FILE not in artifacts:
         raise RunNotPackable(run=run_id, why=f"it left no artifact {MODEL_FILE}")
     commit = read_commit(workspace, run.inputs.dataset_commit)
-    unseen = [
-        sample
-        for sample in read_samples(workspace, run.inputs.dataset_commit)
-        if split_of(sample, commit.split_rule) in UNSEEN
-    ]
-    return _Origin(run, artifacts[MODEL_FILE], commit, unseen)
+    by_split: dict[Split | None, list[Sample]] = {}
+    for sample in read_samples(workspace, run.inputs.dataset_commit):
+        by_split.setdefault(split_of(sample, commit.split_rule), []).append(sample)
+    return _Origin(
+        run=run,
+        model_file=artifacts[MODEL_FILE],
+        commit=commit,
+        unseen=[sample for split in UNSEEN for sample in by_split.get(split, [])],
+        learned=by_split.get("train", []),
+    )
 
 
 def _build_manifest(
@@ -189,13 +197,27 @@ def _build_manifest(
             GoldenImage(_golden_name(one.sample), reported(one.detections, thresholds))
             for one in golden
         ],
-        reference=build_reference(images),
+        reference=build_reference(images, looks=_looks(workspace, origin, progress)),
         declared_licence=facts.declared_licence or run.outputs.get("declared_licence", ""),
         engine=f"{run.inputs.engine} {facts.engine_version or run.inputs.engine_version}",
         dataset_commit=run.inputs.dataset_commit,
         run=run.id,
         created_at_ms=workspace.clock.now_ms(),
     )
+
+
+def _looks(
+    workspace: Workspace, origin: _Origin, progress: Progress
+) -> dict[str, list[list[float]]]:
+    """By stratum, how the images looked that the model learned from."""
+    found: dict[str, list[list[float]]] = {}
+    for n_done, sample in enumerate(origin.learned):
+        progress("describe images", n_done, len(origin.learned))
+        picture = decode_picture(workspace.blobs.read(sample.image), name=sample.file_name)
+        vector = descriptor(picture)
+        for stratum in strata_of(sample.slices):
+            found.setdefault(stratum, []).append(vector)
+    return {stratum: choose_looks(vectors) for stratum, vectors in sorted(found.items())}
 
 
 def _threshold_of(origin: _Origin, answers: Sequence[ImageAnswer]) -> float:

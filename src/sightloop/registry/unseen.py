@@ -10,6 +10,7 @@ from sightloop.contracts.bundle import Detection, Thresholds
 from sightloop.datasets.values import Sample
 from sightloop.evaluation.matching import image_loss
 from sightloop.evaluation.values import ImageAnswer
+from sightloop.inference.descriptor import descriptor
 from sightloop.inference.detector import Detector
 from sightloop.inference.images import decode_picture
 from sightloop.inference.measures import measure
@@ -23,6 +24,7 @@ class UnseenImage(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample
     detections: list[Detection]
     measures: dict[str, float]
+    descriptor: list[float]
     loss: float | None
     """None where the image is not labelled, so that nobody knows how wrong the answer is."""
 
@@ -69,6 +71,7 @@ def measure_unseen(
                 measures=measure(
                     picture, n_bytes=len(content), detections=found, thresholds=thresholds
                 ),
+                descriptor=descriptor(picture),
                 loss=losses.get(sample.id),
             )
         )

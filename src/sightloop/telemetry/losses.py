@@ -8,8 +8,9 @@ import msgspec
 from sqlalchemy import BigInteger, Column, Float, Index, Table, Text, insert, select
 
 from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.digests import Digest
 from sightloop.telemetry.envelopes import take_numbers
-from sightloop.telemetry.values import AuditedLoss
+from sightloop.telemetry.values import AuditedLoss, StreamKey
 
 # `kept` is no foreign key: an image may have to be erased, and what was learnt from it may stay.
 _losses = Table(
