@@ -8,9 +8,11 @@ from sightloop.datasets.changes import Change
 from sightloop.datasets.commits import (
     CommitSamples,
     LogCommits,
+    RetireAudits,
     ShowCommit,
     commit_samples,
     log_commits,
+    retire_audits,
     show_commit,
 )
 from sightloop.datasets.drafts import DATASET_COMMITTED, Target, commit_change
@@ -218,6 +220,49 @@ def test_an_audit_image_of_a_key_in_training_stands_in_no_split(workspace, store
     made = commit(stored(1, split_key="board", reserved="audit"))
     splits = [split_of(one, everything) for one in read_samples(workspace, made.commit)]
     assert sorted(splits, key=str) == [None, "train"]
+
+
+def retire(workspace, *split_keys):
+    request = RetireAudits(branch="main", split_keys=list(split_keys), message="done its duty")
+    return retire_audits(workspace, LOCAL_CALL, request)
+
+
+def test_a_retired_key_stands_where_its_hash_says_with_all_its_samples(workspace, stored, commit):
+    everything = SplitRule(train=1, val=0, test=0)
+    commit(
+        stored(0, split_key="board", reserved="audit"),
+        stored(1, split_key="board", reserved="audit"),
+        stored(2, split_key="kept", reserved="audit"),
+        split_rule=everything,
+    )
+    made = retire(workspace, "board")
+    found = read_samples(workspace, made.commit)
+    splits = sorted((one.split_key, split_of(one, everything)) for one in found)
+    assert splits == [("board", "train"), ("board", "train"), ("kept", "audit")]
+
+
+def test_after_retiring_newcomers_of_the_key_are_ordinary_and_audits_of_it_prove_nothing(
+    workspace, stored, commit
+):
+    everything = SplitRule(train=1, val=0, test=0)
+    commit(stored(0, split_key="board", reserved="audit"), split_rule=everything)
+    retire(workspace, "board")
+    made = commit(stored(1, split_key="board"), stored(2, split_key="board", reserved="audit"))
+    found = [split_of(one, everything) for one in read_samples(workspace, made.commit)]
+    assert sorted(found, key=str) == [None, "train", "train"]
+
+
+def test_retiring_again_or_what_is_not_reserved_makes_no_commit(workspace, stored, commit):
+    commit(stored(0, split_key="board", reserved="audit"), stored(1, split_key="other"))
+    retire(workspace, "board")
+    assert not retire(workspace, "board", "other", "unknown").is_new
+
+
+def test_a_quarantined_sample_is_not_freed_by_retiring_its_key(workspace, stored, commit):
+    everything = SplitRule(train=1, val=0, test=0)
+    commit(stored(0, split_key="board"), split_rule=everything)
+    made = commit(stored(1, split_key="board", reserved="audit"))
+    assert retire(workspace, "board").commit == made.commit
 
 
 def test_show_counts_what_the_commit_holds(workspace, stored, commit):

@@ -2,10 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightloop.datasets.values import Sample, SampleId
 from sightloop.evaluation.gate import GateRules
+from sightloop.kernel.digests import digest_of
 from sightloop.loop.policy import ModelPolicy, Recipe
 from sightloop.loop.rules import (
     StratumLoss,
+    audits_to_retire,
     focus_of,
     gate_rules,
     stratum_with_enough_labels,
@@ -67,6 +70,48 @@ def test_every_stratum_the_champion_knows_is_protected_but_not_the_one_to_improv
 def test_a_stratum_with_a_tolerance_of_its_own_keeps_it():
     policy = ModelPolicy(protect={"line": 0.1}, gate=GateRules(protected={"line=a": 0.02}))
     assert gate_rules(policy, strata=["line=a"], focus="").protected == {"line=a": 0.02}
+
+
+def sample(number: int, *, line: str = "b", **fields) -> Sample:
+    identity = f"{number:032x}"
+    plain = {
+        "id": SampleId(identity),
+        "image": digest_of(identity.encode()),
+        "width_px": 8,
+        "height_px": 8,
+        "media_type": "image/png",
+        "file_name": "x.png",
+        "split_key": f"board {number}",
+        "slices": {"line": line},
+        "reserved": "audit",
+    }
+    return Sample(**(plain | fields))
+
+
+def retired(samples, share: float) -> list[str]:
+    return audits_to_retire(samples, focus="line=b", share=share, salt="turn_1")
+
+
+def test_about_the_share_of_the_audited_parts_of_the_focus_is_retired():
+    keys = retired([sample(number) for number in range(400)], 0.5)
+    assert 160 < len(keys) < 240
+
+
+def test_asking_again_after_some_were_retired_adds_none():
+    samples = [sample(number) for number in range(50)]
+    first = set(retired(samples, 0.5))
+    left = [one for one in samples if one.split_key not in first]
+    assert retired(left, 0.5) == []
+
+
+def test_only_audited_parts_of_the_focus_are_retired():
+    others = [
+        sample(1, line="a"),
+        sample(2, reserved=None),
+        sample(3, quarantined=True),
+    ]
+    assert retired(others, 1.0) == []
+    assert audits_to_retire([sample(4)], focus="", share=1.0, salt="") == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from sightloop.datasets import tree
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_samples
@@ -27,6 +29,8 @@ class Change:
     upserts: Sequence[Sample]
     taxonomy: Taxonomy
     removals: Collection[SampleId] = ()
+    retired_keys: Collection[str] = ()
+    """Split keys whose audit reservation ends: from now on their hash decides."""
     split_rule: SplitRule | None = None
     """None keeps the parent's rule; a first commit then has the default rule."""
 
@@ -64,10 +68,12 @@ class Parent:
 
     def compare(self, change: Change, rule: SplitRule) -> RowChanges:
         """What the change comes to here, with reservations respected."""
-        present = self._find([*(one.id for one in change.upserts), *change.removals])
-        asked = _differing([_row_of(one) for one in change.upserts], present)
+        retired = self._retired(change.retired_keys)
+        upserts = {one.id: one for one in [*retired, *change.upserts]}.values()
+        present = self._find([*(one.id for one in upserts), *change.removals])
+        asked = _differing([_row_of(one) for one in upserts], present)
         # A reservation may turn what was asked for back into what is there already.
-        rows = _differing(self._admitted(asked, rule), present)
+        rows = _differing(self._admitted(asked, rule, free=change.retired_keys), present)
         return RowChanges(
             added=[row for row in rows if row.sample.id not in present],
             changed=[row for row in rows if row.sample.id in present],
@@ -81,16 +87,31 @@ class Parent:
             return tree.build(written)
         return tree.apply(self._nodes, self._root, {**written, **dict.fromkeys(rows.removed)})
 
-    def _admitted(self, rows: list[Row], rule: SplitRule) -> list[Row]:
+    def _retired(self, split_keys: Collection[str]) -> list[Sample]:
+        """All samples of these keys without their reservation, so that no key stands on two sides.
+
+        A quarantined sample stays what it is: something like it was learned from.
+        """
+        held = self._load_by_split_key(split_keys) if split_keys else {}
+        return [
+            msgspec.structs.replace(one, reserved=None)
+            for samples in held.values()
+            for one in samples
+            if one.reserved == "audit" and not one.quarantined
+        ]
+
+    def _admitted(self, rows: list[Row], rule: SplitRule, *, free: Collection[str]) -> list[Row]:
         """The rows as reservations allow them; see `splits.admit`.
 
-        A sample that stays where it stood was admitted before and needs no look at others.
+        A sample that stays where it stood was admitted before and needs no look at others; nor
+        does one of a key whose reservation ends.
         """
         before = self._load([row.sample.id for row in rows])
         newcomers = [
             row.sample
             for row in rows
-            if row.sample.id not in before or _stand(row.sample) != _stand(before[row.sample.id])
+            if row.sample.split_key not in free
+            and (row.sample.id not in before or _stand(row.sample) != _stand(before[row.sample.id]))
         ]
         present = self._load_by_split_key({one.split_key for one in newcomers})
         admitted = {one.id: one for one in admit_all(newcomers, present, rule)}

@@ -9,7 +9,7 @@ import msgspec
 from sightloop.datasets.boxes import SizePx, overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
-from sightloop.datasets.drafts import Target, commit_change
+from sightloop.datasets.drafts import Draft, Target, commit_change
 from sightloop.datasets.errors import BadSample
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import iterate_samples, load_commit
@@ -49,6 +49,14 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     n_added: int
     n_changed: int
     n_removed: int
+
+
+class RetireAudits(msgspec.Struct, frozen=True, kw_only=True):
+    """Split keys that were held back for audit and have done their duty there."""
+
+    branch: str
+    split_keys: list[str]
+    message: str
 
 
 class ShowCommit(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,17 +115,33 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         old = Taxonomy() if head is None else head.taxonomy
         taxonomy = with_classes(old, [FoundClass(name) for name in request.new_classes])
         _check_samples(request, taxonomy)
-        return Change(request.upserts, taxonomy, request.removals, request.split_rule)
+        return Change(
+            request.upserts, taxonomy, removals=request.removals, split_rule=request.split_rule
+        )
 
     target = Target(request.branch, request.message, request.expected_head)
-    draft = commit_change(workspace, call, target=target, change_on=change_on)
-    return Committed(
-        commit=draft.commit,
-        is_new=draft.is_new,
-        n_added=draft.n_added,
-        n_changed=draft.n_changed,
-        n_removed=draft.n_removed,
-    )
+    return _committed(commit_change(workspace, call, target=target, change_on=change_on))
+
+
+def retire_audits(workspace: Workspace, call: Call, request: RetireAudits) -> Committed:
+    """From now on the hash of these split keys decides where their samples stand.
+
+    What measured one model may teach the next; it must not measure that one any more, and does
+    not: all samples of a key move together. Keys that are not reserved change nothing.
+
+    Raises:
+        NoSuchRef: there is no such branch.
+    """
+    require(call.actor, Permission.WRITE_DATA)
+    with workspace.db.read() as tx:
+        resolve_ref(tx, request.branch)
+
+    def change_on(head: CommitRecord | None) -> Change:
+        assert head is not None, "the branch was just resolved, and branches are never removed"
+        return Change([], head.taxonomy, retired_keys=frozenset(request.split_keys))
+
+    target = Target(request.branch, request.message)
+    return _committed(commit_change(workspace, call, target=target, change_on=change_on))
 
 
 def show_commit(workspace: Workspace, call: Call, request: ShowCommit) -> CommitFacts:
@@ -173,6 +197,16 @@ def log_commits(workspace: Workspace, call: Call, request: LogCommits) -> list[L
             )
             commit = record.parents[0] if record.parents else None
     return logged
+
+
+def _committed(draft: Draft) -> Committed:
+    return Committed(
+        commit=draft.commit,
+        is_new=draft.is_new,
+        n_added=draft.n_added,
+        n_changed=draft.n_changed,
+        n_removed=draft.n_removed,
+    )
 
 
 def _check_images(workspace: Workspace, request: CommitSamples) -> None:

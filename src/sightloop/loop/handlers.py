@@ -12,6 +12,8 @@ import msgspec
 
 from sightloop.contracts.decode import decode
 from sightloop.datasets.branches import resolve_ref
+from sightloop.datasets.commits import RetireAudits, retire_audits
+from sightloop.datasets.samples import read_samples
 from sightloop.evaluation.services import read_bundle
 from sightloop.fleet.rollouts import start_rollout_step
 from sightloop.fleet.streams import SetStreamPolicy, set_stream_policy
@@ -25,7 +27,13 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop import reactions
 from sightloop.loop.policy import ModelPolicy
 from sightloop.loop.policy_file import read_policy
-from sightloop.loop.rules import StratumLoss, focus_of, gate_rules, train_request
+from sightloop.loop.rules import (
+    StratumLoss,
+    audits_to_retire,
+    focus_of,
+    gate_rules,
+    train_request,
+)
 from sightloop.loop.turns import (
     Trigger,
     Turn,
@@ -143,6 +151,7 @@ def prepare_training_step(workspace: Workspace, step: Step, control: StepControl
     turn = _turn(workspace, step)
     policy = _policy_of(workspace, turn.model)
     commit_labels(workspace, _call(step, control), CommitLabels(branch=policy.branch))
+    _retire_audits(workspace, _call(step, control), turn, policy)
     champion = _champion(workspace, turn.model)
     retrains = champion is not None and turn.trigger.kind != "person"
     with workspace.db.read() as tx:
@@ -225,7 +234,7 @@ HANDLERS: dict[str, StepHandler] = {
 
 
 def new_turn(workspace: Workspace, model: str, trigger: Trigger, *, focus: str, key: str) -> Turn:
-    """A turn that is about to begin; equal `key`s, which say what it follows from, make one turn."""
+    """A turn that is about to begin; equal `key`s (what it follows from) make one turn."""
     champion = _champion(workspace, model)
     now_ms = workspace.clock.now_ms()
     return Turn(
@@ -274,6 +283,21 @@ def _flag(workspace: Workspace, call: Call, incident: Incident, *, budget: int) 
         bundle=incident.bundle,
     )
     return flag_images(workspace, call, request).tasks
+
+
+def _retire_audits(workspace: Workspace, call: Call, turn: Turn, policy: ModelPolicy) -> None:
+    with workspace.db.read() as tx:
+        head = resolve_ref(tx, policy.branch)
+    keys = audits_to_retire(
+        read_samples(workspace, head),
+        focus=turn.focus,
+        share=policy.retrain.retire_audit,
+        salt=turn.id,
+    )
+    if keys:
+        message = f"Retire {len(keys)} audited parts of {turn.focus} to training (turn {turn.id})"
+        request = RetireAudits(branch=policy.branch, split_keys=keys, message=message)
+        retire_audits(workspace, call, request)
 
 
 def _keep_as_usual(

@@ -67,6 +67,10 @@ class RetrainRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """After so many inconclusive verdicts the version is refused."""
     label_budget: Count = 100
     """Flagged images to be labelled before training starts; the turn waits for them."""
+    retire_audit: Share = 0.5
+    """Which share of the audited parts of the stratum that went wrong joins the training set. They
+    are labelled already and chosen by chance, which no other image is; the rest stays behind to
+    judge the new version."""
     repeat: Annotated[int, Meta(ge=1, le=100)] = 3
     """How often an epoch shows an image of the stratum that went wrong."""
     recipe: Recipe = Recipe(weights="champion")

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from sightloop.datasets.splits import share_of
+from sightloop.datasets.values import Sample, strata_of
 from sightloop.evaluation.gate import GateRules
 from sightloop.loop.policy import ModelPolicy, Recipe
 from sightloop.training.requests import TrainRequest
@@ -68,6 +70,27 @@ def gate_rules(policy: ModelPolicy, *, strata: Iterable[str], focus: str) -> Gat
     return msgspec.structs.replace(
         policy.gate, protected={**protected, **policy.gate.protected}, better_on=better_on
     )
+
+
+def audits_to_retire(
+    samples: Iterable[Sample], *, focus: str, share: float, salt: str
+) -> list[str]:
+    """Split keys of the focus that leave the audit: chosen by hash, so a repeat chooses the same.
+
+    Args:
+        samples: of the branch's head.
+        focus: the stratum that went wrong; without one nothing is retired.
+        share: of its audited split keys, 0 to 1.
+        salt: makes the choice of one turn independent of another's, and of the split.
+    """
+    audited = {
+        sample.split_key
+        for sample in samples
+        if sample.reserved == "audit"
+        and not sample.quarantined
+        and focus in strata_of(sample.slices)
+    }
+    return sorted(key for key in audited if focus and share_of(key, salt=salt) < share)
 
 
 def train_request(

@@ -86,6 +86,7 @@ SERVICES: dict[str, Service] = {
     "data.export": coco_export.export_coco,
     "data.import": coco_import.import_coco,
     "data.log": commits.log_commits,
+    "data.retire": commits.retire_audits,
     "data.show": commits.show_commit,
     "devices.enroll": enrolment.create_enrolment,
     "devices.list": devices.list_devices,

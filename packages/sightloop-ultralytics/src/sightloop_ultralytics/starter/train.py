@@ -105,8 +105,7 @@ def _train(data: Path, out: Path, arguments: argparse.Namespace) -> tuple[Path, 
         device=arguments.device,
         **RECIPE,
     )
-    trainer = model.trainer
-    assert trainer is not None, "train() leaves its trainer on the model"
+    trainer: Any = model.trainer  # typed as None until train() has run
     metrics = {name: round(float(value), 4) for name, value in trainer.metrics.items()}
     return Path(trainer.best), metrics
 
