@@ -25,22 +25,30 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How to train: what an engine is asked, whoever starts it."""
 
     engine: str = "yolo26"
+    """An installed engine, or one of `[training.commands]`."""
     weights: str = "starter"
     """`starter`, an architecture, a file, or `champion`: the checkpoint of the serving version."""
     epochs: PositiveCount = 20
+    """How often each image is shown."""
     image_size_px: Annotated[int, Meta(ge=32, le=8192, multiple_of=32)] = 640
+    """Side of the square input of training and of the exported file."""
     batch_size: PositiveCount = 16
     seed: Count = 0
+    """Equal seeds, data and versions train equal models."""
     parameters: dict[str, Any] = {}
+    """The engine's own settings, by its names."""
 
 
 class KeepRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every stream of the model keeps while all is well."""
 
     audit_rate: Share = 0.02
+    """Share of images kept at random for labelling: what makes every number honest."""
     uncertain_per_hour: Count = 20
+    """At most so many images per hour on which the model was unsure."""
     window_images: PositiveCount = 100
     window_s: Annotated[float, Meta(gt=0, le=86400)] = 3600.0
+    """A profile window closes at whichever comes first."""
 
 
 class InputIncidentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +66,7 @@ class RetrainRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """When a loss incident or a pile of labels leads to a new version, and what it may cost."""
 
     on_loss_incident: bool = True
+    """Whether a rise of the audited loss that is certain starts a turn."""
     after_labels: Count = 500
     """Verified images of one stratum since the last training that start a turn; 0 means never."""
     evidence_labels: PositiveCount = 25
@@ -80,15 +89,19 @@ class ModelPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Everything the loop needs to know about one model."""
 
     branch: str = "main"
+    """The dataset branch that is trained on and that labels are committed to."""
     recipe: Recipe = Recipe()
+    """For the first version, and for turns a person asks for."""
     keep: KeepRules = KeepRules()
     monitoring: MonitorSettings = MonitorSettings()
     on_input_incident: InputIncidentRules = InputIncidentRules()
     retrain: RetrainRules = RetrainRules()
     gate: GateRules = GateRules()
+    """What a version must prove; the stratum that went wrong is added to `better_on`."""
     protect: dict[str, Share] = {}
     """By slice field: how much AP50 may fall on each of its strata that the champion knows."""
     rings: tuple[str, ...] = ("canary", "fleet")
+    """In which order devices get a release."""
     health: HealthCriteria = HealthCriteria()
 
 
