@@ -140,9 +140,9 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Every command takes `--workspace FOLDER`, `--server URL` and `--json`. While a server runs",
-        "on a workspace it owns the writes, and the command line calls it. Exit code 0: done; 1:",
-        "refused or failed, with a reason; 2: wrong usage.",
+        "Every command takes `--workspace FOLDER`, `--server URL` and `--json`. While a server",
+        "runs on a workspace it owns the writes, and the command line calls it. Exit code 0:",
+        "done; 1: refused or failed, with a reason; 2: wrong usage.",
     ]
     for name, group in _groups(typer.main.get_command(app)):
         lines += ["", f"## {name}", "", "| command | what it does |", "|---|---|"]

@@ -8,34 +8,47 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
-# The Linux wheels report usage to their maker, and leave a device id in the user's home, unless
-# they are told not to before they are imported.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from sightloop.inference.errors import ForeignModel
 
-RUNTIME_NAME = f"onnxruntime {onnxruntime.__version__} cpu"
+RUNTIME_NAME = f"onnxruntime {version('onnxruntime')} cpu"
 """What an evaluation writes down as the runtime it measured."""
 
 _ERRORS_ONLY = 3
-_LOAD_ERRORS = (
-    onnxruntime_errors.Fail,
-    onnxruntime_errors.InvalidArgument,
-    onnxruntime_errors.InvalidGraph,
-    onnxruntime_errors.InvalidProtobuf,
-    onnxruntime_errors.NoModel,
-    onnxruntime_errors.NoSuchFile,
-    onnxruntime_errors.NotImplemented,
-    onnxruntime_errors.RuntimeException,
-)
+
+
+@cache
+def _onnxruntime() -> ModuleType:
+    """The library, loaded by the first model: a server that runs none saves 20 MB without it."""
+    # The Linux wheels report usage to their maker, and leave a device id in the user's home,
+    # unless they are told not to before they are imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    return import_module("onnxruntime")
+
+
+@cache
+def _load_errors() -> tuple[type[Exception], ...]:
+    _onnxruntime()
+    errors = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    return (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoModel,
+        errors.NoSuchFile,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    )
 
 
 class Port(NamedTuple):
@@ -76,6 +89,7 @@ class OnnxSession:
         Raises:
             ForeignModel: there is no such file, or ONNX Runtime cannot load it.
         """
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -124,7 +138,7 @@ class OnnxSession:
     def _translated(self, what: str) -> Iterator[None]:
         try:
             yield
-        except _LOAD_ERRORS as error:
+        except _load_errors() as error:
             raise ForeignModel(
                 file=self._file, problem=f"{what} ({error})", remedy="export the model again"
             ) from error
