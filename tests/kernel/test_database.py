@@ -13,7 +13,7 @@ from sightloop.kernel.database import (
     WorkspaceTooNew,
     sqlite_url,
 )
-from sightloop.kernel.errors import NotFound
+from sightloop.kernel.errors import DiskFull, NotFound
 
 
 @pytest.fixture
@@ -117,3 +117,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
     with pytest.raises((NotAWorkspaceDatabase, DatabaseDamaged)):
         wrong.check()
     wrong.close()
+
+
+def test_a_full_disk_is_named_and_leaves_the_database_as_it_was(db: Database):
+    too_much = text(
+        "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many LIMIT 100000) "
+        "INSERT INTO notes SELECT n FROM many"
+    )
+    with pytest.raises(DiskFull, match="is full; nothing was half written"), db.write() as tx:
+        tx.execute(text("PRAGMA max_page_count = 12"))
+        tx.execute(too_much)
+    assert count(db) == 0

@@ -131,7 +131,8 @@ def reported(session: Session) -> Iterator[None]:
             from sightloop.cli.render import error_console
 
             error_console().print(f"[bold red]error[/] [dim]{error.code}[/] ", end="")
-            error_console().print(error.message, markup=False, highlight=False)
+            # Soft: a terminal wraps it, but a path that is copied or piped stays in one piece.
+            error_console().print(error.message, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
