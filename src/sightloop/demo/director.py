@@ -18,6 +18,7 @@ import msgspec
 import urllib3
 
 from sightloop.datasets.coco_import import ImportCoco, Imported
+from sightloop.datasets.splits import SplitRule
 from sightloop.demo.annotator import Annotator
 from sightloop.demo.cameras import Camera, Shot
 from sightloop.demo.errors import UnusableDemoData
@@ -163,7 +164,9 @@ class Director:
             stdout=subprocess.DEVNULL,
         )
         settings = workspace / "sightloop.toml"
-        settings.write_text(settings.read_text() + "check_in_every_s = 1.0\n")
+        # One thread: the other core is for the devices, which run on this machine as well.
+        more = "check_in_every_s = 1.0\n[training]\nthreads = 1\n"
+        settings.write_text(settings.read_text() + more)
         policy = demo_policy(
             self._scale,
             slice_field=self._world.slice_field,
@@ -182,6 +185,8 @@ class Director:
             message="What the lines have made so far",
             split_key=self._world.key_field,
             slice_fields=[self._world.slice_field],
+            # More is held back than usual: with so few images, alarms and gates need them more.
+            split_rule=SplitRule(train=0.65, val=0.15, test=0.2),
         )
         progress = self._screen.progress
         made = self._stage.call("data.import", request, Imported, progress=progress)

@@ -27,6 +27,7 @@ from sightloop.monitoring.settings import MonitorSettings
 MODEL = "parts"
 RINGS = ("canary", "line-2", "line-3")
 WINDOW_IMAGES = 8
+COLLECT_LIMIT_S = 60.0
 
 
 class Scale(NamedTuple):
@@ -37,8 +38,8 @@ class Scale(NamedTuple):
     label_budget: int
     alarm_within: int
     """Images of the new line after which the alarm is promised."""
-    images_before: int
-    """How many images each camera shows before the new line comes."""
+    audit_rate: float
+    """Which share of the new line is audited once its inputs look different."""
     per_second: float
     """How many images each camera shows."""
 
@@ -48,7 +49,7 @@ GENERATED = Scale(
     retrain_epochs=8,
     label_budget=80,
     alarm_within=400,
-    images_before=120,
+    audit_rate=0.35,
     per_second=4.0,
 )
 REPLAY = Scale(
@@ -56,7 +57,7 @@ REPLAY = Scale(
     retrain_epochs=10,
     label_budget=60,
     alarm_within=100,
-    images_before=100,
+    audit_rate=0.7,
     per_second=2.0,
 )
 
@@ -88,9 +89,11 @@ def demo_policy(scale: Scale, *, slice_field: str, image_size_px: int) -> Policy
                     n_streams=len(RINGS),
                 ),
                 on_input_incident=InputIncidentRules(
-                    audit_rate=0.7, drift_rate=1.0, flag=scale.label_budget
+                    audit_rate=scale.audit_rate, drift_rate=1.0, flag=scale.label_budget
                 ),
-                retrain=RetrainRules(label_budget=scale.label_budget, recipe=again),
+                retrain=RetrainRules(
+                    label_budget=scale.label_budget, collect_limit_s=COLLECT_LIMIT_S, recipe=again
+                ),
                 gate=GateRules(min_ap50=0.3, max_drop=0.05),
                 protect={slice_field: 0.1},
                 rings=RINGS,

@@ -23,10 +23,11 @@ from sightloop.inference.images import read_facts
 from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.progress import Progress
 
-IMPORTED_SHARE = 0.8
-"""Of the start slices' split keys; the cameras show the others."""
-GENERATED_PER_START_LINE = 180
-GENERATED_OF_NEW_LINE = 520
+GENERATED_PER_START_LINE = 300
+GENERATED_OF_NEW_LINE = 400
+GENERATED_IMPORTED_SHARE = 0.6
+REAL_IMPORTED_SHARE = 0.8
+"""Of the start slices' split keys, as there are fewer real images; the cameras show the others."""
 JPEG_QUALITY = 92
 
 
@@ -92,6 +93,7 @@ def generated_world(folder: Path, *, seed: int, progress: Progress) -> World:
         start_slices=START_LINES,
         new_slice=NEW_LINE,
         images_folder=images_folder,
+        imported_share=GENERATED_IMPORTED_SHARE,
     )
 
 
@@ -154,6 +156,7 @@ def coco_world(
         start_slices=tuple(start_slices),
         new_slice=new_slice,
         images_folder=folder / "images",
+        imported_share=REAL_IMPORTED_SHARE,
     )
 
 
@@ -201,11 +204,12 @@ def _divide(
     start_slices: tuple[str, ...],
     new_slice: str,
     images_folder: Path,
+    imported_share: float,
 ) -> World:
     imported = [
         image
         for image in images
-        if image.slice_value in start_slices and _share(image.key) < IMPORTED_SHARE
+        if image.slice_value in start_slices and _share(image.key) < imported_share
     ]
     chosen = {image.digest for image in imported}
     to_show = {

@@ -25,6 +25,12 @@ from sightloop.kernel.steps import Lane, Outcome, Step, StepSpec, ask_for
 from sightloop.kernel.worker import StepControl, StepHandler
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop import reactions
+from sightloop.loop.collecting import (
+    COLLECT_LABELS,
+    PREPARE_TRAINING,
+    collecting_turn,
+    look_at_collecting,
+)
 from sightloop.loop.policy import ModelPolicy
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.rules import (
@@ -63,8 +69,6 @@ from sightloop.review.flagging import (
 from sightloop.telemetry import store as telemetry
 from sightloop.telemetry.values import StreamKey
 from sightloop.training.services import train_step
-
-NO_IMAGES_TO_LABEL = "no image of the incident was left to label for training"
 
 
 def open_audit_tasks_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome:
@@ -128,22 +132,29 @@ def open_turn_step(workspace: Workspace, step: Step, control: StepControl) -> Ou
 
 
 def collect_labels_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome:
-    """The most useful flagged images are opened for labelling; the turn waits for the answers."""
+    """The most useful flagged images are opened for labelling; the turn waits for the answers.
+
+    It is done again whenever the device kept more, until the budget is used up; what comes too
+    late, when the turn has gone on, opens nothing.
+    """
     call = _call(step, control)
     turn = _turn(workspace, step)
+    if turn.state is not TurnState.COLLECTING:
+        return Outcome({"opened": []})
     incident = _incident(workspace, turn.trigger.id)
-    budget = _policy_of(workspace, turn.model).retrain.label_budget
+    policy = _policy_of(workspace, turn.model)
+    budget = policy.retrain.label_budget
+    _keep_candidates(workspace, call, incident, policy)
     _flag(workspace, call, incident, budget=budget)
     streams = [StreamKey(incident.device, incident.stream)]
     request = OpenFlagged(incident=incident.id, budget=budget, streams=streams)
     opened = open_flagged(workspace, call, request).tasks
-    if opened:
-        return Outcome({"opened": opened})
 
     def record(tx: Tx) -> None:
-        _move(workspace, tx, turn, TurnState.REFUSED, step, reason=NO_IMAGES_TO_LABEL)
+        if (present := collecting_turn(tx, turn.model)) is not None:
+            look_at_collecting(tx, present, policy.retrain, now_ms=workspace.clock.now_ms())
 
-    return Outcome({"opened": []}, record)
+    return Outcome({"opened": opened}, record)
 
 
 def prepare_training_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome:
@@ -221,8 +232,8 @@ HANDLERS: dict[str, StepHandler] = {
     reactions.SET_STREAM_POLICY: set_stream_policy_step,
     reactions.ANSWER_INPUT_INCIDENT: answer_input_incident_step,
     reactions.OPEN_TURN: open_turn_step,
-    reactions.COLLECT_LABELS: collect_labels_step,
-    reactions.PREPARE_TRAINING: prepare_training_step,
+    COLLECT_LABELS: collect_labels_step,
+    PREPARE_TRAINING: prepare_training_step,
     reactions.TRAIN: train_step,
     reactions.PACKAGE: package_step,
     reactions.PREPARE_GATE: prepare_gate_step,
@@ -285,6 +296,15 @@ def _flag(workspace: Workspace, call: Call, incident: Incident, *, budget: int) 
     return flag_images(workspace, call, request).tasks
 
 
+def _keep_candidates(
+    workspace: Workspace, call: Call, incident: Incident, policy: ModelPolicy
+) -> None:
+    """Without an input incident before it, nothing but the audit keeps images of the stream."""
+    rate = policy.on_input_incident.drift_rate
+    request = SetStreamPolicy(device=incident.device, stream=incident.stream, drift_rate=rate)
+    set_stream_policy(workspace, call, request)
+
+
 def _retire_audits(workspace: Workspace, call: Call, turn: Turn, policy: ModelPolicy) -> None:
     with workspace.db.read() as tx:
         head = resolve_ref(tx, policy.branch)
@@ -324,12 +344,11 @@ def _move(
     step: Step,
     *,
     run: str | None = None,
-    reason: str = "",
 ) -> None:
     now_ms = workspace.clock.now_ms()
     present = get_turn(tx, turn.id)
     actor = step_actor(step.name)
-    move_turn(tx, present, to=to, by=actor, at_ms=now_ms, run=run, reason=reason)
+    move_turn(tx, present, to=to, by=actor, at_ms=now_ms, run=run)
 
 
 def _call(step: Step, control: StepControl) -> Call:

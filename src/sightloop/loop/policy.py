@@ -76,6 +76,9 @@ class RetrainRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """After so many inconclusive verdicts the version is refused."""
     label_budget: Count = 100
     """Flagged images to be labelled before training starts; the turn waits for them."""
+    collect_limit_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 604_800.0
+    """After so long without enough images the turn trains on what was labelled, or gives up when
+    nothing was. It always waits for people who have been asked."""
     retire_audit: Share = 0.5
     """Which share of the audited parts of the stratum that went wrong joins the training set. They
     are labelled already and chosen by chance, which no other image is; the rest stays behind to

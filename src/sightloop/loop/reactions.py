@@ -27,6 +27,13 @@ from sightloop.kernel.events import Consumer, Event, EventKind
 from sightloop.kernel.ids import derived_id
 from sightloop.kernel.steps import Lane, StepSpec, ask_for
 from sightloop.kernel.worker import STEP_FAILED
+from sightloop.loop.collecting import (
+    COLLECT_LABELS,
+    PREPARE_TRAINING,
+    collecting_turn,
+    look_at_all,
+    look_at_collecting,
+)
 from sightloop.loop.policy import ModelPolicy, Policy
 from sightloop.loop.rules import stratum_with_enough_labels
 from sightloop.loop.turns import (
@@ -59,8 +66,6 @@ OPEN_AUDIT_TASKS = "open audit tasks"
 SET_STREAM_POLICY = "set stream policy"
 ANSWER_INPUT_INCIDENT = "answer input incident"
 OPEN_TURN = "open turn"
-COLLECT_LABELS = "collect labels"
-PREPARE_TRAINING = "prepare training"
 PREPARE_GATE = "prepare gate"
 SETTLE = "settle"
 
@@ -109,6 +114,19 @@ def _on_images_kept(s: Situation) -> None:
     ]
     if audited:
         s.ask(OPEN_AUDIT_TASKS, {"kept": audited})
+    if len(audited) < len(s.event.data["kept"]):
+        _collect_more(s)
+
+
+def _collect_more(s: Situation) -> None:
+    """Turns that wait for more images look through what their incident's device has just kept."""
+    for model in s.policy.models:
+        turn = collecting_turn(s.tx, model)
+        if turn is None:
+            continue
+        incident = monitoring.find_incident(s.tx, turn.trigger.id)
+        if incident.device == s.event.data["device"]:
+            s.ask(COLLECT_LABELS, {"turn": turn.id, "event": s.event.number})
 
 
 # --- incidents and labels ---------------------------------------------------------------------
@@ -134,23 +152,14 @@ def _on_labels(s: Situation) -> None:
     turn = current_turn(s.tx, version.model)
     if turn is None:
         _open_turn_for_labels(s, version.model, policy)
-    elif turn.state is TurnState.COLLECTING:
-        _prepare_when_labelled(s, turn)
+    elif collecting_turn(s.tx, version.model) is not None:
+        look_at_collecting(s.tx, turn, policy.retrain, now_ms=s.now_ms)
     elif turn.state is TurnState.AWAITING_EVIDENCE:
         _ask_gate_again(s, turn, policy)
 
 
 def _on_task_given_up(s: Situation) -> None:
-    for model in s.policy.models:
-        turn = current_turn(s.tx, model)
-        if turn is not None and turn.state is TurnState.COLLECTING:
-            _prepare_when_labelled(s, turn)
-
-
-def _prepare_when_labelled(s: Situation, turn: Turn) -> None:
-    tasks = review.tasks_opened_for(s.tx, turn.trigger.id)
-    if tasks and all(task.state != "open" for task in tasks):
-        s.ask(PREPARE_TRAINING, {"turn": turn.id})
+    look_at_all(s.tx, s.policy, now_ms=s.now_ms)
 
 
 def _open_turn_for_labels(s: Situation, model: str, policy: ModelPolicy) -> None:

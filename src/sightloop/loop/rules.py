@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -54,6 +54,23 @@ def stratum_with_enough_labels(counts: Mapping[str, int], *, after_labels: int) 
         return None
     ripe = [name for name, count in counts.items() if name and count >= after_labels]
     return min(ripe, key=lambda name: (-counts[name], name), default=None)
+
+
+def next_of_collecting(
+    *, n_tasks: int, n_unanswered: int, budget: int, is_late: bool
+) -> Literal["wait", "train", "give up"]:
+    """What a turn does that asked people for labels.
+
+    It waits for every answer, and for more images until the budget is used up or it is late.
+
+    >>> next_of_collecting(n_tasks=3, n_unanswered=0, budget=80, is_late=False)
+    'wait'
+    >>> next_of_collecting(n_tasks=3, n_unanswered=0, budget=80, is_late=True)
+    'train'
+    """
+    if n_unanswered or (n_tasks < budget and not is_late):
+        return "wait"
+    return "train" if n_tasks else "give up"
 
 
 def gate_rules(policy: ModelPolicy, *, strata: Iterable[str], focus: str) -> GateRules:

@@ -11,7 +11,9 @@ from sightloop.fleet.update_repository import publish
 from sightloop.kernel import audit
 from sightloop.kernel.actors import step_actor
 from sightloop.kernel.workspace import Call, Workspace
+from sightloop.loop.collecting import collecting_turn, look_at_all
 from sightloop.loop.policy_file import read_policy
+from sightloop.loop.settings import is_paused
 from sightloop.monitoring.advance import AdvanceMonitors, advance_monitors
 
 _CALL = Call(step_actor("tick"))
@@ -27,6 +29,16 @@ def watch_streams(workspace: Workspace) -> None:
 def move_rollouts(workspace: Workspace) -> None:
     """Rollouts go as far as their devices' reports allow."""
     advance_rollouts(workspace, _CALL)
+
+
+def end_collecting(workspace: Workspace) -> None:
+    """Turns that have waited too long for images to label go on with what they have."""
+    policy = read_policy(workspace)
+    with workspace.db.read() as tx:
+        if is_paused(tx) or not any(collecting_turn(tx, model) for model in policy.models):
+            return
+    with workspace.db.write() as tx:
+        look_at_all(tx, policy, now_ms=workspace.clock.now_ms())
 
 
 def keep_updates_fresh(workspace: Workspace) -> None:

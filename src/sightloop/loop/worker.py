@@ -40,6 +40,7 @@ def run_worker(workspace: Workspace, *, stopping: threading.Event) -> None:
         _repeated("events", react_to_all, workspace, every_s=poll_s, stopping=stopping),
         _repeated("streams", ticks.watch_streams, workspace, every_s=TICK_S, stopping=stopping),
         _repeated("rollouts", ticks.move_rollouts, workspace, every_s=TICK_S, stopping=stopping),
+        _repeated("turns", ticks.end_collecting, workspace, every_s=TICK_S, stopping=stopping),
         _repeated(
             "updates",
             ticks.keep_updates_fresh,
