@@ -50,6 +50,8 @@ Result = TypeVar("Result")
 TURN_TIMEOUT_S = 2400.0
 SETTLE_S = 12.0
 """How long nothing may be under way before the demo believes that nothing will be."""
+ALWAYS_SPOOLED = 3
+"""Messages that may lie on a device at any moment, health reports among them."""
 TOLERATED_RISE = 0.1
 """From which rise of the mean loss on the new line on the referee calls the model worse."""
 
@@ -477,7 +479,7 @@ class Director:
         is_busy = any(step.state.value in ("waiting", "running") for step in status.steps)
         tasks = self._stage.call("review.list", ListTasks(states=["open"], limit=1), TaskList)
         devices = self._stage.call("devices.list", ListDevices(), DeviceList).devices
-        is_late = any(device.n_spooled for device in devices)
+        is_late = any(device.n_spooled > ALWAYS_SPOOLED for device in devices)
         return is_busy or bool(tasks.tasks) or bool(status.n_events_waiting) or is_late
 
     def _let_settle(self) -> None:
@@ -558,16 +560,15 @@ def _is_ready(agent: Agent) -> bool:
 
 
 def _summary(world: World, seen: Observed) -> str:
-    lines = ", ".join(world.start_slices)
-    told = (
-        f"A model trained on lines {lines} served three devices when line {world.new_slice} began."
+    began = (
+        f"Line {world.new_slice} began under a model trained on {', '.join(world.start_slices)}."
     )
     if seen.new_gain is None:
-        return f"{told} Sightloop left the model as it is."
+        return f"{began} Sightloop left the model as it is."
     return (
-        f"{told} Sightloop noticed after {seen.images_until_alarm} images, retrained with "
-        f"{seen.n_train_labels} labels and released a model that finds more on the new line: "
-        f"AP50 {seen.new_gain.first:.2f} before, {seen.new_gain.second:.2f} after."
+        f"{began} Sightloop noticed after {seen.images_until_alarm} images, had "
+        f"{seen.n_train_labels} labelled to learn from, and released a model that finds more: "
+        f"AP50 on the new line {seen.new_gain.first:.2f} before, {seen.new_gain.second:.2f} after."
     )
 
 

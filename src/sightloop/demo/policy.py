@@ -53,11 +53,11 @@ GENERATED = Scale(
     per_second=4.0,
 )
 REPLAY = Scale(
-    first_epochs=16,
+    first_epochs=30,
     retrain_epochs=10,
     label_budget=60,
     alarm_within=100,
-    audit_rate=0.7,
+    audit_rate=1.0,
     per_second=2.0,
 )
 
@@ -92,7 +92,10 @@ def demo_policy(scale: Scale, *, slice_field: str, image_size_px: int) -> Policy
                     audit_rate=scale.audit_rate, drift_rate=1.0, flag=scale.label_budget
                 ),
                 retrain=RetrainRules(
-                    label_budget=scale.label_budget, collect_limit_s=COLLECT_LIMIT_S, recipe=again
+                    label_budget=scale.label_budget,
+                    collect_limit_s=COLLECT_LIMIT_S,
+                    retire_audit=0.0,
+                    recipe=again,
                 ),
                 gate=GateRules(min_ap50=0.3, max_drop=0.05),
                 protect={slice_field: 0.1},

@@ -15,6 +15,7 @@ from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.commits import RetireAudits, retire_audits
 from sightloop.datasets.samples import read_samples
 from sightloop.evaluation.services import read_bundle
+from sightloop.fleet import store as fleet
 from sightloop.fleet.rollouts import start_rollout_step
 from sightloop.fleet.streams import SetStreamPolicy, set_stream_policy
 from sightloop.kernel.actors import step_actor
@@ -114,7 +115,7 @@ def open_turn_step(workspace: Workspace, step: Step, control: StepControl) -> Ou
     model = step.inputs["model"]
     if "incident" in step.inputs:
         incident = _incident(workspace, step.inputs["incident"])
-        trigger, focus = _trigger_of(incident), _focus(workspace, incident)
+        trigger, focus = _trigger_of(workspace, incident), _focus(workspace, incident)
     else:
         focus, n_images = step.inputs["stratum"], step.inputs["n_images"]
         reason = f"{n_images} images of {focus} were verified since the last training"
@@ -144,7 +145,7 @@ def collect_labels_step(workspace: Workspace, step: Step, control: StepControl) 
     incident = _incident(workspace, turn.trigger.id)
     policy = _policy_of(workspace, turn.model)
     budget = policy.retrain.label_budget
-    _keep_candidates(workspace, call, incident, policy)
+    _keep_to_teach(workspace, call, incident, policy)
     _flag(workspace, call, incident, budget=budget)
     streams = [StreamKey(incident.device, incident.stream)]
     request = OpenFlagged(incident=incident.id, budget=budget, streams=streams)
@@ -161,8 +162,11 @@ def prepare_training_step(workspace: Workspace, step: Step, control: StepControl
     """Labels become a commit, and the engine is asked to train on the branch's head."""
     turn = _turn(workspace, step)
     policy = _policy_of(workspace, turn.model)
-    commit_labels(workspace, _call(step, control), CommitLabels(branch=policy.branch))
-    _retire_audits(workspace, _call(step, control), turn, policy)
+    call = _call(step, control)
+    if turn.trigger.kind == "loss incident":
+        _keep_to_prove(workspace, call, _incident(workspace, turn.trigger.id), policy)
+    commit_labels(workspace, call, CommitLabels(branch=policy.branch))
+    _retire_audits(workspace, call, turn, policy)
     champion = _champion(workspace, turn.model)
     retrains = champion is not None and turn.trigger.kind != "person"
     with workspace.db.read() as tx:
@@ -265,8 +269,10 @@ def new_turn(workspace: Workspace, model: str, trigger: Trigger, *, focus: str, 
     )
 
 
-def _trigger_of(incident: Incident) -> Trigger:
-    where = f"{incident.device}/{incident.stream}"
+def _trigger_of(workspace: Workspace, incident: Incident) -> Trigger:
+    with workspace.db.read() as tx:
+        device = fleet.get_device(tx, incident.device)
+    where = f"{incident.stream} of {device.name}"
     return Trigger("loss incident", incident.id, f"the audited loss rose on {where}")
 
 
@@ -296,12 +302,29 @@ def _flag(workspace: Workspace, call: Call, incident: Incident, *, budget: int) 
     return flag_images(workspace, call, request).tasks
 
 
-def _keep_candidates(
+def _keep_to_teach(
     workspace: Workspace, call: Call, incident: Incident, policy: ModelPolicy
 ) -> None:
-    """Without an input incident before it, nothing but the audit keeps images of the stream."""
-    rate = policy.on_input_incident.drift_rate
-    request = SetStreamPolicy(device=incident.device, stream=incident.stream, drift_rate=rate)
+    """That the loss rose is certain: the audit falls back, and what it leaves is a candidate."""
+    request = SetStreamPolicy(
+        device=incident.device,
+        stream=incident.stream,
+        audit_rate=policy.keep.audit_rate,
+        drift_rate=policy.on_input_incident.drift_rate,
+    )
+    set_stream_policy(workspace, call, request)
+
+
+def _keep_to_prove(
+    workspace: Workspace, call: Call, incident: Incident, policy: ModelPolicy
+) -> None:
+    """Enough was kept to learn from: what comes now is audited, to judge the new version by."""
+    request = SetStreamPolicy(
+        device=incident.device,
+        stream=incident.stream,
+        audit_rate=policy.on_input_incident.audit_rate,
+        drift_rate=0.0,
+    )
     set_stream_policy(workspace, call, request)
 
 

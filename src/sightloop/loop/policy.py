@@ -52,10 +52,15 @@ class KeepRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class InputIncidentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an input incident does; it never retrains, for a model may be right on new inputs."""
+    """What an input incident does; it never retrains, for a model may be right on new inputs.
+
+    First its stream is audited, to learn whether the model is wrong. Once a loss incident says so,
+    the audit falls back and images are kept to learn from; once they are enough, the stream is
+    audited again, to judge the new version by.
+    """
 
     audit_rate: Share = 0.2
-    """The audit lane's rate on the incident's stream until the incident closes."""
+    """The audit lane's rate on the incident's stream while the model is measured."""
     drift_rate: Share = 1.0
     """Which share of the images that are not audited is kept as candidates for labelling."""
     flag: Count = 100
