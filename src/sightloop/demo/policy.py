@@ -46,7 +46,7 @@ class Scale(NamedTuple):
 
 GENERATED = Scale(
     first_epochs=12,
-    retrain_epochs=8,
+    retrain_epochs=10,
     label_budget=80,
     alarm_within=400,
     audit_rate=0.35,
@@ -71,12 +71,7 @@ def demo_policy(scale: Scale, *, slice_field: str, image_size_px: int) -> Policy
         batch_size=16,
         parameters={"optimizer": "AdamW", "lr0": 0.002, "flipud": 0.5, "warmup_epochs": 1},
     )
-    again = msgspec.structs.replace(
-        recipe,
-        weights="champion",
-        epochs=scale.retrain_epochs,
-        parameters={**recipe.parameters, "lr0": 0.001},
-    )
+    again = msgspec.structs.replace(recipe, weights="champion", epochs=scale.retrain_epochs)
     return Policy(
         models={
             MODEL: ModelPolicy(
