@@ -59,7 +59,9 @@ PURE = (
     "review/selection",
     "fleet/rollout",
     "loop/rules",
-    "demo/charts",
+    "server/charts",
+    "server/console/formats",
+    "server/console/words",
 )
 
 

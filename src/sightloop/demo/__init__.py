@@ -8,7 +8,6 @@ changes through a service. Only the annotator and the referee know what is truly
 __all__ = [
     "annotator",
     "cameras",
-    "charts",
     "conveyor",
     "director",
     "errors",

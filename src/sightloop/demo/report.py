@@ -9,16 +9,6 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sightloop.demo.cameras import Shot
-from sightloop.demo.charts import (
-    Bar,
-    Interval,
-    Marker,
-    Series,
-    histogram_chart,
-    interval_chart,
-    line_chart,
-    timeline_chart,
-)
 from sightloop.demo.pictures import FOUND, PROPOSED, TRUTH, DrawnBox, picture_with_boxes
 from sightloop.demo.referee import Contender
 from sightloop.demo.story import Records, Report
@@ -29,6 +19,16 @@ from sightloop.inference.detector import reported
 from sightloop.kernel.clock import format_utc
 from sightloop.monitoring.evidence import Evidence, Trace
 from sightloop.monitoring.incidents import Explanation
+from sightloop.server.charts import (
+    Bar,
+    Interval,
+    Marker,
+    Series,
+    histogram_chart,
+    interval_chart,
+    line_chart,
+    timeline_chart,
+)
 
 N_COMPARED, N_FLAGGED, N_HISTOGRAMS = 6, 12, 2
 LATENCY_BUCKET_S = 5.0

@@ -155,6 +155,23 @@ def waiting(tx: Tx, consumer: Consumer) -> int:
     return int(tx.execute(count).scalar_one())
 
 
+def newest_number(tx: Tx) -> int:
+    """The number of the newest event; 0 before the first."""
+    return int(tx.scalar(select(func.max(_events.c.number))) or 0)
+
+
+def latest(
+    tx: Tx, *, limit: int, before: int | None = None, subject: str | None = None
+) -> list[Event]:
+    """The newest events, newest first; with `before`, those with a lower number."""
+    query = select(_events).order_by(_events.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_events.c.number < before)
+    if subject is not None:
+        query = query.where(_events.c.subject == subject)
+    return [_event_of(row) for row in tx.execute(query).mappings()]
+
+
 def history(
     tx: Tx, *, after: int = 0, subject: str | None = None, limit: int = 1000
 ) -> list[Event]:

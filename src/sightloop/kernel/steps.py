@@ -170,6 +170,16 @@ def every(tx: Tx) -> list[Step]:
     return [_step_of(row) for row in rows]
 
 
+def recent(tx: Tx, *, limit: int) -> list[Step]:
+    """Steps that are not done, and the newest of those that are; oldest first."""
+    is_done = _steps.c.state == StepState.DONE.value
+    newest = _steps.c.created_at_ms.desc(), _steps.c.key.desc()
+    done = select(_steps).where(is_done).order_by(*newest).limit(limit)
+    others = select(_steps).where(~is_done).order_by(*newest).limit(limit)
+    found = [_step_of(row) for query in (done, others) for row in tx.execute(query).mappings()]
+    return sorted(found, key=lambda step: (step.created_at_ms, step.key))
+
+
 def lease_next(tx: Tx, *, owner: str, lane: Lane, now_ms: int, lease_ms: int) -> Step | None:
     """Take the oldest due step of the lane: one that waits, or whose worker fell silent."""
     waits = (_steps.c.state == StepState.WAITING.value) & (_steps.c.not_before_ms <= now_ms)

@@ -94,6 +94,11 @@ def use_up(tx: Tx, token: str) -> None:
         raise Unauthenticated(why="the token was used before")
 
 
+def revoke(tx: Tx, token: str) -> None:
+    """Make this token useless; one that is unknown is useless already."""
+    tx.execute(_tokens.delete().where(_tokens.c.hash == _hash(token)))
+
+
 def revoke_all(tx: Tx, actor: ActorId) -> int:
     """Make every token of the actor useless; returns how many there were."""
     return tx.execute(_tokens.delete().where(_tokens.c.actor == actor)).rowcount

@@ -17,12 +17,12 @@ if TYPE_CHECKING:  # the command line's help must not wait for the database to b
     from sightloop.kernel.database import Database
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Workspace:
     """The backends of one workspace, built once by `wiring.open_workspace`.
 
     Services take it instead of reaching for files, time or chance themselves. It may be shared
-    by threads.
+    by threads. Two are equal only if they are one.
     """
 
     root: Path

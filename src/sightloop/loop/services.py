@@ -18,7 +18,10 @@ from sightloop.loop.errors import TurnUnderWay
 from sightloop.loop.handlers import new_turn
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.reactions import LOOP
-from sightloop.loop.turns import Trigger, Turn, current_turn, list_turns, open_turn
+from sightloop.loop.turns import Trigger, Turn, current_turn, get_turn, list_turns, open_turn
+
+N_STEPS = 500
+"""How many steps a status lists, of those that are done and of the others."""
 
 
 class ShowLoop(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,13 +42,19 @@ class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoopStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Turns, steps and what waits."""
+    """Turns, steps and what waits. Of steps that are done only the newest are listed."""
 
     is_paused: bool
     models: list[str]
     turns: list[Turn]
     steps: list[StepFacts]
     n_events_waiting: int
+
+
+class ShowTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn."""
+
+    turn: str
 
 
 class RunLoop(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +79,14 @@ class ListEvents(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 500
 
 
+class ListLatest(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest events, newest first; `before` goes on where an earlier list ended."""
+
+    before: int | None = None
+    subject: str | None = None
+    limit: int = 100
+
+
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
     """What happened."""
 
@@ -90,7 +107,7 @@ class AuditFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def show_loop(workspace: Workspace, call: Call, request: ShowLoop) -> LoopStatus:  # noqa: ARG001
-    """Every turn, every step and how many events wait.
+    """Every turn, the latest steps and how many events wait.
 
     Raises:
         BadPolicy: `loop.yaml` cannot be used.
@@ -102,9 +119,20 @@ def show_loop(workspace: Workspace, call: Call, request: ShowLoop) -> LoopStatus
             is_paused=settings.is_paused(tx),
             models=sorted(policy.models),
             turns=list_turns(tx),
-            steps=[_facts_of(step) for step in steps.every(tx)],
+            steps=[_facts_of(step) for step in steps.recent(tx, limit=N_STEPS)],
             n_events_waiting=events.waiting(tx, LOOP),
         )
+
+
+def show_turn(workspace: Workspace, call: Call, request: ShowTurn) -> Turn:
+    """One time round the loop.
+
+    Raises:
+        NotFound: there is no such turn.
+    """
+    require(call.actor, Permission.READ)
+    with workspace.db.read() as tx:
+        return get_turn(tx, request.turn)
 
 
 def run_loop(workspace: Workspace, call: Call, request: RunLoop) -> Turn:
@@ -146,6 +174,16 @@ def list_events(workspace: Workspace, call: Call, request: ListEvents) -> EventL
     with workspace.db.read() as tx:
         found = events.history(
             tx, after=request.after, subject=request.subject, limit=min(request.limit, 5000)
+        )
+    return EventList(events=found)
+
+
+def latest_events(workspace: Workspace, call: Call, request: ListLatest) -> EventList:
+    """What happened last, or last to one record."""
+    require(call.actor, Permission.READ)
+    with workspace.db.read() as tx:
+        found = events.latest(
+            tx, limit=min(request.limit, 5000), before=request.before, subject=request.subject
         )
     return EventList(events=found)
 

@@ -1,4 +1,4 @@
-"""The control plane over HTTP: every service by name, the device protocol, update files, a page.
+"""The control plane over HTTP: every service by name, the device protocol, update files, pages.
 
 Routes parse, call one service and render what it returns. They decide nothing: rights are asked
 for in the services, and whatever a route can do, the command line can do on local files.
@@ -10,12 +10,13 @@ __all__ = [
     "authentication",
     "callers",
     "catalogue",
+    "charts",
+    "console",
     "context",
     "control",
     "device_routes",
     "errors",
     "operations",
-    "page",
     "rendering",
     "stations",
     "update_routes",

@@ -8,7 +8,8 @@ from litestar.exceptions import HTTPException
 
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Workspace
-from sightloop.server import api, device_routes, page, update_routes
+from sightloop.server import api, device_routes, update_routes
+from sightloop.server.console.router import console_router
 from sightloop.server.context import WORKSPACE
 from sightloop.server.rendering import (
     answer_bug,
@@ -38,8 +39,7 @@ def build_app(workspace: Workspace) -> Litestar:
             update_routes.metadata_file,
             update_routes.target_file,
             update_routes.blob_file,
-            page.sign_in,
-            page.home,
+            console_router(),
         ],
         state=State({WORKSPACE: workspace}),
         exception_handlers={

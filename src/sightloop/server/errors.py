@@ -6,11 +6,13 @@ BadInput
 └── TooLarge             the body is over the limit
 Unavailable
 └── PortTaken            something else listens there
+Refused
+└── ForeignForm          a change that no page of this session sent
 """
 
 from __future__ import annotations
 
-from sightloop.kernel.errors import BadInput, Unavailable
+from sightloop.kernel.errors import BadInput, Refused, Unavailable
 
 
 class UnknownOperation(BadInput):
@@ -65,3 +67,13 @@ class PortTaken(Unavailable):
             host=host,
             port=port,
         )
+
+
+class ForeignForm(Refused):
+    """A change came without the session's CSRF token: from another site, or from an old page."""
+
+    code = "SRV-030"
+    http_status = 403
+
+    def __init__(self) -> None:
+        super().__init__("this form does not belong to your session; reload the page and try again")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from sightloop.datasets.samples import load_commit
 from sightloop.datasets.store import list_refs
+from sightloop.fleet import rollout_store
 from sightloop.fleet import store as fleet
+from sightloop.fleet.values import Report
 from sightloop.kernel import audit, events, steps
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -13,14 +16,18 @@ from sightloop.kernel.digests import short
 from sightloop.kernel.steps import StepState
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.reactions import LOOP
-from sightloop.loop.turns import list_turns
+from sightloop.loop.settings import is_paused
+from sightloop.loop.turns import Turn, TurnState, list_turns
 from sightloop.monitoring import store as monitoring
 from sightloop.registry import store as registry
 from sightloop.review import store as review
 from sightloop.telemetry import store as telemetry
 from sightloop.tracking import store as tracking
+from sightloop.tracking.values import Run
+from sightloop.training import store as training
 
 RECENT_RUNS = 1000
+SILENT_MS = 900_000
 
 
 class ShowStations(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +35,14 @@ class ShowStations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
-    """One station: its name, what it holds, and whether it needs a look."""
+    """One station: what it holds in a few words, what it does now, whether it needs a look."""
 
     name: str
-    facts: dict[str, str]
+    headline: str
+    doing: str
+    """What is under way there, "" when nothing is."""
     needs_a_look: bool
+    facts: dict[str, str]
 
 
 class Stations(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,81 +56,201 @@ class Stations(msgspec.Struct, frozen=True, kw_only=True):
 def show_stations(workspace: Workspace, call: Call, request: ShowStations) -> Stations:  # noqa: ARG001
     """Each station's state, read in one consistent view."""
     require(call.actor, Permission.READ)
+    now_ms = workspace.clock.now_ms()
     with workspace.db.read() as tx:
+        under_way = [turn for turn in list_turns(tx) if not turn.has_ended]
         found = [
             _datasets(tx),
-            _training(tx),
-            _registry(tx),
-            _fleet(tx, now_ms=workspace.clock.now_ms()),
+            _training(tx, under_way),
+            _evaluation(tx, under_way),
+            _registry(tx, under_way),
+            _fleet(tx),
+            _device(tx, now_ms=now_ms),
             _telemetry(tx),
             _monitoring(tx),
-            _review(tx),
-            _loop(tx),
+            _review(tx, under_way),
+            _loop(tx, under_way),
             _audit(tx),
         ]
-    return Stations(workspace=str(workspace.root), at_ms=workspace.clock.now_ms(), stations=found)
+    return Stations(workspace=str(workspace.root), at_ms=now_ms, stations=found)
 
 
 def _datasets(tx: Tx) -> Station:
-    facts = {ref.name: f"at {short(ref.commit)}" for ref in list_refs(tx, "branch")}
-    return Station(name="datasets", facts=facts, needs_a_look=False)
+    refs = list_refs(tx, "branch")
+    sizes = {ref.name: load_commit(tx, ref.commit).n_samples for ref in refs}
+    return Station(
+        name="datasets",
+        headline=", ".join(f"{name}: {_count(n, 'image')}" for name, n in sizes.items())
+        or "nothing imported yet",
+        doing="",
+        needs_a_look=False,
+        facts={ref.name: f"at {short(ref.commit)}" for ref in refs},
+    )
 
 
-def _training(tx: Tx) -> Station:
+def _training(tx: Tx, under_way: list[Turn]) -> Station:
     runs = tracking.list_runs(tx, limit=RECENT_RUNS)
     states = [run.state for run in runs]
-    facts: dict[str, str] = {state: str(states.count(state)) for state in sorted(set(states))}
-    return Station(name="training", facts=facts, needs_a_look=bool(runs) and states[0] == "failed")
+    running = [run for run in runs if run.state == "running"]
+    doing = [_progress_of(tx, run) for run in running]
+    doing += [
+        f"{t.model} prepares" for t in under_way if t.state is TurnState.TRAINING and not doing
+    ]
+    return Station(
+        name="training",
+        headline=_count(len(runs), "run") if runs else "no run yet",
+        doing="; ".join(doing),
+        needs_a_look=bool(runs) and states[0] == "failed",
+        facts={state: str(states.count(state)) for state in sorted(set(states))},
+    )
 
 
-def _registry(tx: Tx) -> Station:
+def _progress_of(tx: Tx, run: Run) -> str:
+    job = training.look_up_job(tx, run.id)
+    if job is None or not job.total:
+        return f"{run.experiment} starts"
+    return f"{run.experiment}: {job.doing}, {job.done} of {job.total}"
+
+
+def _evaluation(tx: Tx, under_way: list[Turn]) -> Station:
+    gating = [turn for turn in under_way if turn.state is TurnState.GATING]
+    waiting = [turn for turn in under_way if turn.state is TurnState.AWAITING_EVIDENCE]
+    verdicts = {}
+    for model in registry.model_names(tx):
+        versions = registry.versions_of(tx, model)
+        verdict = registry.latest_verdict(tx, model, versions[-1].number) if versions else None
+        if verdict is not None:
+            verdicts[versions[-1].name] = verdict.verdict.outcome
+    return Station(
+        name="evaluation",
+        headline=", ".join(f"{name}: {outcome}" for name, outcome in verdicts.items())
+        or "no verdict yet",
+        doing="; ".join(
+            [f"the gate judges {turn.model}@{turn.version}" for turn in gating]
+            + [f"{turn.model}@{turn.version} waits for more labels" for turn in waiting]
+        ),
+        needs_a_look=bool(waiting),
+        facts={f"verdict on {name}": outcome for name, outcome in verdicts.items()},
+    )
+
+
+def _registry(tx: Tx, under_way: list[Turn]) -> Station:
     facts: dict[str, str] = {}
+    champions = []
     for model in registry.model_names(tx):
         named = {alias.alias: alias.number for alias in registry.aliases_of(tx, model)}
         champion = f", champion @{named['champion']}" if "champion" in named else ""
         facts[model] = f"{len(registry.versions_of(tx, model))} versions{champion}"
-    return Station(name="registry", facts=facts, needs_a_look=False)
+        champions += [f"{model}@{named['champion']}"] if "champion" in named else []
+    doing = {TurnState.PACKAGING: "packages", TurnState.SIGNING: "signs"}
+    return Station(
+        name="registry",
+        headline=", ".join(champions) or "no champion yet",
+        doing="; ".join(f"{doing[t.state]} {t.model}" for t in under_way if t.state in doing),
+        needs_a_look=False,
+        facts=facts,
+    )
 
 
-def _fleet(tx: Tx, *, now_ms: int) -> Station:
+def _fleet(tx: Tx) -> Station:
+    active = rollout_store.active_rollouts(tx)
     devices = fleet.all_devices(tx)
+    rings = sorted({device.ring for device in devices})
+    return Station(
+        name="fleet",
+        headline=f"{_count(len(devices), 'device')} in {_count(len(rings), 'ring')}",
+        doing="; ".join(f"rolls out {one.model}@{one.number}" for one in active),
+        needs_a_look=any(one.state == "paused" for one in active),
+        facts={"devices": str(len(devices)), "rings": ", ".join(rings) or "none"},
+    )
+
+
+def _device(tx: Tx, *, now_ms: int) -> Station:
     reports = fleet.reports(tx)
-    late = [d for d in devices if d.id in reports and now_ms - reports[d.id].seen_at_ms > 900_000]
-    facts = {"devices": str(len(devices)), "silent for 15 min": str(len(late))}
-    return Station(name="fleet", facts=facts, needs_a_look=bool(late))
+    late = [d for d in fleet.all_devices(tx) if d.id in reports and _is_late(reports[d.id], now_ms)]
+    n_serving = sum(
+        any(slot.running for slot in report.check_in.slots) and not _is_late(report, now_ms)
+        for report in reports.values()
+    )
+    return Station(
+        name="device",
+        headline=f"{n_serving} serving" + (f", {len(late)} silent" if late else ""),
+        doing="",
+        needs_a_look=bool(late),
+        facts={"serving": str(n_serving), "silent for 15 min": str(len(late))},
+    )
+
+
+def _is_late(report: Report, now_ms: int) -> bool:
+    return now_ms - report.seen_at_ms > SILENT_MS
 
 
 def _telemetry(tx: Tx) -> Station:
     kept = telemetry.count_kept(tx)
     facts = {f"kept, {lane}": str(count) for lane, count in sorted(kept.items())}
     facts["dropped by devices"] = str(telemetry.count_dropped(tx))
-    return Station(name="telemetry", facts=facts, needs_a_look=False)
+    return Station(
+        name="telemetry",
+        headline=f"{_count(sum(kept.values()), 'image')} kept",
+        doing="",
+        needs_a_look=False,
+        facts=facts,
+    )
 
 
 def _monitoring(tx: Tx) -> Station:
     open_ones = monitoring.list_incidents(tx, state="open")
     kinds = [incident.kind for incident in open_ones]
-    facts = {f"open {kind} incidents": str(kinds.count(kind)) for kind in ("input", "loss")}
-    return Station(name="monitoring", facts=facts, needs_a_look=bool(open_ones))
+    return Station(
+        name="monitoring",
+        headline=_count(len(open_ones), "open incident") if open_ones else "no open incident",
+        doing="",
+        needs_a_look=bool(open_ones),
+        facts={f"open {kind} incidents": str(kinds.count(kind)) for kind in ("input", "loss")},
+    )
 
 
-def _review(tx: Tx) -> Station:
+def _review(tx: Tx, under_way: list[Turn]) -> Station:
     counts = review.count_tasks(tx)
-    facts = {f"{state} tasks": str(count) for state, count in counts.items()}
-    return Station(name="review", facts=facts, needs_a_look=counts.get("open", 0) > 0)
+    n_open = counts.get("open", 0)
+    collecting = [turn for turn in under_way if turn.state is TurnState.COLLECTING]
+    return Station(
+        name="review",
+        headline=f"{_count(n_open, 'task')} to label" if n_open else "nothing waits for labels",
+        doing="; ".join(f"collects labels for {turn.model}" for turn in collecting),
+        needs_a_look=n_open > 0,
+        facts={f"{state} tasks": str(count) for state, count in counts.items()},
+    )
 
 
-def _loop(tx: Tx) -> Station:
+def _loop(tx: Tx, under_way: list[Turn]) -> Station:
     counts = steps.counts(tx)
     facts = {f"{state} steps": str(count) for state, count in counts.items()}
     facts["events waiting"] = str(events.waiting(tx, LOOP))
     facts |= {
         f"turn of {turn.model}": f"{turn.state} - {turn.reason}" for turn in list_turns(tx)[-1:]
     }
-    return Station(name="loop", facts=facts, needs_a_look=counts[StepState.FAILED] > 0)
+    n_failed = counts[StepState.FAILED]
+    return Station(
+        name="loop",
+        headline="is paused" if is_paused(tx) else "turns by itself",
+        doing="; ".join(f"{turn.model}: {turn.state}" for turn in under_way),
+        needs_a_look=n_failed > 0,
+        facts=facts,
+    )
 
 
 def _audit(tx: Tx) -> Station:
     seal = audit.latest(tx)
-    facts = {"newest seal": "none yet" if seal is None else f"{seal.number} {short(seal.seal)}"}
-    return Station(name="audit log", facts=facts, needs_a_look=False)
+    newest = "none yet" if seal is None else f"{seal.number} {short(seal.seal)}"
+    return Station(
+        name="audit log",
+        headline=f"newest seal: {newest}",
+        doing="",
+        needs_a_look=False,
+        facts={"newest seal": newest},
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,18 @@
+"""The console: what people see in the browser, one page group per file.
+
+A handler finds out who looks (`session`), calls services, and renders a template (`rendering`). It
+never decides who may do what: the services do, and their refusals become pages (`rendering` again).
+Nothing here needs the network or a build step; scripts and styles are files in `static/`.
+"""
+
+__all__ = [
+    "assets",
+    "formats",
+    "live",
+    "loop_pages",
+    "pictures",
+    "rendering",
+    "router",
+    "session",
+    "words",
+]

@@ -1,0 +1,216 @@
+"""Events in plain words: what happened, to what, and where to read on. Pure.
+
+An event that has no words of its own is told by its kind, so nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from sightloop.server.console.formats import short
+
+Data = Mapping[str, Any]
+TOPICS: Mapping[str, str] = {
+    "alias": "models",
+    "branch": "datasets",
+    "bundle": "models",
+    "dataset": "datasets",
+    "device": "fleet",
+    "enrolment": "fleet",
+    "incident": "incidents",
+    "labels": "review",
+    "model": "models",
+    "rollout": "fleet",
+    "run": "runs",
+    "slot": "fleet",
+    "step": "loop",
+    "stream": "fleet",
+    "task": "review",
+    "tasks": "review",
+    "telemetry": "telemetry",
+    "turn": "loop",
+    "verdict": "models",
+}
+"""By the first word of an event's kind: which pieces of pages may have changed."""
+
+
+class Told(NamedTuple):
+    """A sentence, a place to read on (or ""), and whether it is good, bad or plain news."""
+
+    text: str
+    href: str = ""
+    tone: str = ""
+
+
+def topic_of(kind: str) -> str:
+    """The topic an open page waits for.
+
+    >>> topic_of("run.started"), topic_of("something.new")
+    ('runs', 'loop')
+    """
+    return TOPICS.get(kind.partition(".")[0], "loop")
+
+
+def tell_event(kind: str, subject: str, data: Data) -> Told:
+    """The event as a sentence.
+
+    >>> tell_event("verdict.given", "pcb@2", {"model": "pcb", "number": 2, "outcome": "pass"}).text
+    'The gate said pass to pcb@2'
+    >>> tell_event("something.new", "x_1", {}).text
+    'something new: x_1'
+    """
+    words = _WORDS.get(kind)
+    if words is None:
+        return Told(f"{kind.replace('.', ' ')}: {short(subject)}")
+    return words(subject, data)
+
+
+def _version(data: Data) -> str:
+    return f"{data['model']}@{data['number']}"
+
+
+def _model_href(data: Data) -> str:
+    return f"/models/{data['model']}/{data['number']}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _committed(_: str, data: Data) -> Told:
+    changed = data["n_added"] + data["n_changed"] + data["n_removed"]
+    text = (
+        f"Commit {short(data['commit'])} on {data['branch']}: {_count(changed, 'sample')} changed"
+    )
+    return Told(text, f"/datasets/{data['commit']}")
+
+
+def _labels_committed(_: str, data: Data) -> Told:
+    text = (
+        f"Labels became commit {short(data['commit'])}: "
+        f"{data['n_train']} to learn from, {data['n_audit']} to judge by"
+    )
+    return Told(text, f"/datasets/{data['commit']}")
+
+
+def _labelled(subject: str, data: Data) -> Told:
+    strata = ", ".join(s.partition("=")[2] for s in data["strata"] if s)
+    what = f"{_count(data['n_boxes'], 'box').replace('boxs', 'boxes')}"
+    return Told(f"An image of {strata or 'no slice'} was labelled: {what}", f"/review/{subject}")
+
+
+def _incident(verb: str) -> Callable[[str, Data], Told]:
+    def words(subject: str, data: Data) -> Told:
+        text = f"{data['kind']} incident {verb} on {data['stream']}: {data['measure']}"
+        if data.get("reason"):
+            text += f" ({data['reason']})"
+        return Told(text[0].upper() + text[1:], f"/incidents/{subject}", "bad" * (verb == "opened"))
+
+    return words
+
+
+def _turn(subject: str, data: Data) -> Told:
+    tones = {"released": "good", "refused": "bad", "rolled back": "bad", "failed": "bad"}
+    text = f"Turn of {data['model']}: {data['state']}"
+    if data["state"] in tones:
+        text += f" ({data['reason']})"
+    return Told(text, f"/loop/{subject}", tones.get(data["state"], ""))
+
+
+def _run(verb: str) -> Callable[[str, Data], Told]:
+    def words(subject: str, data: Data) -> Told:
+        text = f"Training of {data['experiment']} {verb}"
+        if verb == "failed":
+            text += f": {data['exit_reason']}"
+        return Told(text, f"/runs/{subject}", "bad" * (verb == "failed"))
+
+    return words
+
+
+def _rollout(verb: str, tone: str = "") -> Callable[[str, Data], Told]:
+    def words(subject: str, data: Data) -> Told:
+        ring = f" after ring {data['ring']}" if data.get("ring") and verb == "goes on" else ""
+        reason = f": {data['reason']}" if data.get("reason") else ""
+        return Told(
+            f"Rollout of {_version(data)} {verb}{ring}{reason}", f"/fleet/rollouts/{subject}", tone
+        )
+
+    return words
+
+
+def _device(text: str, tone: str = "") -> Callable[[str, Data], Told]:
+    def words(_: str, data: Data) -> Told:
+        problem = f": {data['problem']}" if data.get("problem") else ""
+        name = data.get("name") or short(data["device"])
+        return Told(
+            text.format(name=name, **{k: v for k, v in data.items() if k in ("slot", "stream")})
+            + problem,
+            f"/fleet/{data['device']}",
+            tone,
+        )
+
+    return words
+
+
+_WORDS: Mapping[str, Callable[[str, Data], Told]] = {
+    "alias.moved": lambda _, d: Told(f"{_version(d)} is now {d['alias']}", _model_href(d), "good"),
+    "branch.created": lambda _, d: Told(
+        f"Branch {d['branch']} begins at {short(d['commit'])}", f"/datasets/{d['commit']}"
+    ),
+    "bundle.evaluated": lambda _, d: Told(
+        f"A model was measured on commit {short(d['commit'])}", f"/datasets/{d['commit']}"
+    ),
+    "dataset.committed": _committed,
+    "device.enrolled": _device("Device {name} enrolled"),
+    "enrolment.created": lambda _, d: Told(
+        f"An enrolment token was made for ring {d['ring']}", "/fleet"
+    ),
+    "incident.closed": _incident("closed"),
+    "incident.opened": _incident("opened"),
+    "labels.committed": _labels_committed,
+    "labels.verified": _labelled,
+    "model.packaged": lambda _, d: Told(f"{_version(d)} was packaged", _model_href(d)),
+    "model.signed": lambda _, d: Told(f"{_version(d)} was signed", _model_href(d)),
+    "rollout.aborted": _rollout("was stopped", "bad"),
+    "rollout.advanced": _rollout("goes on"),
+    "rollout.finished": _rollout("reached every ring", "good"),
+    "rollout.paused": _rollout("was paused"),
+    "rollout.resumed": _rollout("was resumed"),
+    "rollout.rolled_back": _rollout("was rolled back", "bad"),
+    "rollout.started": _rollout("began"),
+    "run.cancel_asked": lambda s, _: Told(f"Run {short(s)} is to be cancelled", f"/runs/{s}"),
+    "run.failed": _run("failed"),
+    "run.finished": _run("finished"),
+    "run.started": _run("began"),
+    "slot.failed": _device("Slot {slot} of {name} failed", "bad"),
+    "slot.switched": _device("Slot {slot} of {name} switched its model"),
+    "step.failed": lambda _, d: Told(
+        f"Step {d['step']} failed: {str(d['error']).strip().splitlines()[-1]}", "/", "bad"
+    ),
+    "stream.declared": _device("{name} declared camera {stream}"),
+    "stream.policy_changed": _device("What camera {stream} keeps was changed"),
+    "task.skipped": lambda s, d: Told(f"A task was skipped: {d['reason']}", f"/review/{s}"),
+    "tasks.flagged": lambda _, d: Told(
+        f"{_count(len(d['tasks']), 'image')} flagged for labelling", f"/incidents/{d['incident']}"
+    ),
+    "tasks.opened": lambda _, d: Told(
+        f"{_count(len(d['tasks']), 'task')} opened "
+        + ("to measure the model" if d["purpose"] == "audit" else "to learn from"),
+        "/review",
+    ),
+    "tasks.withdrawn": lambda _, d: Told(
+        f"{_count(len(d['tasks']), 'task')} withdrawn: {d['reason']}", "/review"
+    ),
+    "telemetry.kept": lambda _, d: Told(
+        f"{_count(len(d['kept']), 'image')} kept by {short(d['device'])}", f"/fleet/{d['device']}"
+    ),
+    "turn.ended": _turn,
+    "turn.moved": _turn,
+    "turn.opened": _turn,
+    "verdict.given": lambda _, d: Told(
+        f"The gate said {d['outcome']} to {_version(d)}",
+        _model_href(d),
+        "good" if d["outcome"] == "pass" else "bad" if d["outcome"] == "fail" else "",
+    ),
+}
