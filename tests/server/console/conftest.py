@@ -129,3 +129,20 @@ def tab(chromium: Any, served: str, workspace: Workspace) -> Iterator[Any]:
     yield page
     context.close()
     assert problems == []
+
+
+AXE = Path(__file__).parents[2] / "vendor" / "axe-4.14.1.min.js"
+SERIOUS = {"serious", "critical"}
+
+
+def findings(page: Any) -> list[str]:
+    """What axe has to say of the page as it stands: serious and critical findings, in words."""
+    page.evaluate(AXE.read_text())
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+    found = page.evaluate("rules => axe.run(document, rules)", rules)["violations"]
+    return [
+        f"{one['id']}: {one['help']} ({node['html'][:160]})"
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"][:3]
+    ]
