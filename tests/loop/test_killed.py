@@ -2,54 +2,22 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 
-import msgspec
 import psutil
 import pytest
 
-from sightloop.datasets.splits import SplitRule
 from sightloop.demo.stage import Agent, Stage, opened_stage, wait_for
 from sightloop.fleet.devices import DeviceList, ListDevices
-from sightloop.fleet.health import HealthCriteria
 from sightloop.kernel import steps
 from sightloop.kernel.workspace import Workspace
-from sightloop.loop.policy import ModelPolicy, Policy, Recipe
-from sightloop.loop.policy_file import POLICY_NAME
 from sightloop.loop.services import AuditFacts, RunLoop, ShowLoop
 from sightloop.loop.turns import Turn, TurnState, get_turn
 from sightloop.registry.catalogue import ListVersions, VersionList
-from sightloop.testing.blob_commits import commit_blobs
-from sightloop.wiring import create_workspace, ensure_token, open_workspace
+from sightloop.testing.plant import MODEL, start_plant
+from sightloop.wiring import open_workspace
 
-MODEL = "blobs"
-SETTINGS = f"""
-check_in_every_s = 0.3
-[worker]
-lease_s = 2.0
-poll_every_s = 0.05
-[training]
-threads = 1
-[training.commands]
-tiny = [{sys.executable!r}, "-m", "sightloop.testing.tiny_engine"]
-"""
-POLICY = Policy(
-    models={
-        MODEL: ModelPolicy(
-            recipe=Recipe(
-                engine="tiny",
-                weights="blobs",
-                epochs=2,
-                image_size_px=64,
-                parameters={"run_for_s": 1.0},
-            ),
-            rings=("fleet",),
-            health=HealthCriteria(bake_s=0.0, min_requests=0),
-        )
-    }
-)
 STATIONS = (
     TurnState.COLLECTING,
     TurnState.TRAINING,
@@ -69,16 +37,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory) -> Iterator[Stage]:
     with opened_stage(tmp_path_factory.mktemp("plant") / "out") as stage:
-        workspace = create_workspace(stage.workspace, {})
-        ensure_token(workspace)
-        settings = stage.workspace / "sightloop.toml"
-        settings.write_text(settings.read_text() + SETTINGS)
-        (stage.workspace / POLICY_NAME).write_bytes(msgspec.yaml.encode(POLICY))
-        rule = SplitRule(train=0.4, val=0.3, test=0.3)
-        commit_blobs(workspace, n_images=150, slices={"line": "a"}, split_rule=rule)
-        workspace.db.close()
-        stage.start_server()
-        stage.start_agent(name="box", ring="fleet", stratum="line=a", model=MODEL)
+        start_plant(stage)
         yield stage
 
 

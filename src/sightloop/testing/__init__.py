@@ -13,6 +13,7 @@ __all__ = [
     "faults",
     "made_answers",
     "models",
+    "plant",
     "tiny_engine",
     "update_repository",
     "workspaces",
