@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -59,7 +60,8 @@ def up(
             {"url": url, "token_file": str(workspace.state / "token")},
             lambda facts: (
                 f"Sightloop answers at [bold]{facts['url']}[/]\n"
-                f"token: {token}  [dim](kept in {facts['token_file']})[/]"
+                f"token: {token}\n"
+                f"[dim]it is kept in {facts['token_file']}[/]"
             ),
         )
         sys.stdout.flush()
@@ -73,13 +75,15 @@ def worker(session: Session) -> None:
 
     Several workers may share a workspace.
     """
-    from sightloop.loop.worker import run_worker
+    from sightloop.loop.worker import RENEW_AFTER_S, run_worker
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     _log_to_stderr()
-    run_worker(session.workspace(), stopping=stopping)
+    if run_worker(session.workspace(), stopping=stopping, renew_after_s=RENEW_AFTER_S):
+        # The same process, so whoever watches over it sees no end; only its memory is new.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def doctor(session: Session) -> None:

@@ -8,6 +8,7 @@ lease runs out.
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -71,6 +72,9 @@ class StepWorker:
         self._lane = lane
         self._stopping = stopping
         self._lease_ms = int(workspace.config.worker.lease_s * 1000)
+        self.last_ended_s: float | None = None
+        """When the latest step ended, on the monotonic clock; None before the first and while one
+        runs."""
 
     def run_next(self) -> Step | None:
         """Run one due step to its end; None when none is due."""
@@ -80,7 +84,9 @@ class StepWorker:
                 tx, owner=self._owner, lane=self._lane, now_ms=now_ms, lease_ms=self._lease_ms
             )
         if step is not None:
+            self.last_ended_s = None
             self._run(step)
+            self.last_ended_s = time.monotonic()
         return step
 
     def _run(self, step: Step) -> None:

@@ -1,4 +1,9 @@
-"""The worker process: takes events, runs steps and does the regular duties until it is stopped."""
+"""The worker process: takes events, runs steps and does the regular duties until it is stopped.
+
+Libraries that a heavy step loads (the runtime of a model, above all) do not give their memory back;
+a process does. So a worker that ran one and has had nothing heavy to do for a while asks to be
+started afresh, which costs a second and nothing else: whatever is under way is leased.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,13 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.events import handle_next, subscribe
 from sightloop.kernel.steps import Lane
-from sightloop.kernel.worker import StepWorker
+from sightloop.kernel.worker import Handlers, StepWorker
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop import ticks
 from sightloop.loop.handlers import HANDLERS
@@ -24,36 +30,62 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 REFRESH_UPDATES_S = 60.0
 AFTER_FAILURE_S = 2.0
+RENEW_AFTER_S = 20.0
+"""For workers that run by themselves."""
 
 Duty = Callable[[Workspace], object]
 
 
-def run_worker(workspace: Workspace, *, stopping: threading.Event) -> None:
-    """Work until `stopping` is set; then finish or give back what is under way."""
+def run_worker(
+    workspace: Workspace,
+    *,
+    stopping: threading.Event,
+    renew_after_s: float | None = None,
+    handlers: Handlers = HANDLERS,
+) -> bool:
+    """Work until `stopping` is set; then finish or give back what is under way.
+
+    It also ends, and returns True, when heavy work has been over for `renew_after_s`: the process
+    should be started afresh. None never asks for that.
+    """
     with workspace.db.write() as tx:
         subscribe(tx, LOOP, REACTIONS)
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    poll_s = workspace.config.worker.poll_every_s
-    seal_s = workspace.config.worker.seal_audit_every_s
-    threads = [
-        *(_step_thread(workspace, lane, owner=owner, stopping=stopping) for lane in Lane),
-        _repeated("events", react_to_all, workspace, every_s=poll_s, stopping=stopping),
-        _repeated("streams", ticks.watch_streams, workspace, every_s=TICK_S, stopping=stopping),
-        _repeated("rollouts", ticks.move_rollouts, workspace, every_s=TICK_S, stopping=stopping),
-        _repeated("turns", ticks.end_collecting, workspace, every_s=TICK_S, stopping=stopping),
-        _repeated(
-            "updates",
-            ticks.keep_updates_fresh,
-            workspace,
-            every_s=REFRESH_UPDATES_S,
-            stopping=stopping,
+    workers = {
+        lane: StepWorker(workspace, handlers, owner=f"{owner}:{lane}", lane=lane, stopping=stopping)
+        for lane in Lane
+    }
+    is_renewed = threading.Event()
+
+    def renew_when_idle(_workspace: Workspace) -> None:
+        ended_s = workers[Lane.HEAVY].last_ended_s
+        if ended_s is not None and time.monotonic() - ended_s > (renew_after_s or 0.0):
+            is_renewed.set()
+            stopping.set()
+
+    duties: list[tuple[str, Duty, float]] = [
+        *(
+            (f"{lane} steps", _run_due(worker, stopping), _poll_s(workspace))
+            for lane, worker in workers.items()
         ),
-        _repeated("audit", ticks.seal_audit_log, workspace, every_s=seal_s, stopping=stopping),
+        ("events", react_to_all, _poll_s(workspace)),
+        ("streams", ticks.watch_streams, TICK_S),
+        ("rollouts", ticks.move_rollouts, TICK_S),
+        ("turns", ticks.end_collecting, TICK_S),
+        ("updates", ticks.keep_updates_fresh, REFRESH_UPDATES_S),
+        ("audit", ticks.seal_audit_log, workspace.config.worker.seal_audit_every_s),
+    ]
+    if renew_after_s is not None:
+        duties.append(("memory", renew_when_idle, TICK_S))
+    threads = [
+        _repeated(name, duty, workspace, every_s=every_s, stopping=stopping)
+        for name, duty, every_s in duties
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return is_renewed.is_set()
 
 
 def react_to_all(workspace: Workspace) -> int:
@@ -76,17 +108,16 @@ def react_to_all(workspace: Workspace) -> int:
         n_handled += 1
 
 
-def _step_thread(
-    workspace: Workspace, lane: Lane, *, owner: str, stopping: threading.Event
-) -> threading.Thread:
-    worker = StepWorker(workspace, HANDLERS, owner=f"{owner}:{lane}", lane=lane, stopping=stopping)
+def _poll_s(workspace: Workspace) -> float:
+    return workspace.config.worker.poll_every_s
 
+
+def _run_due(worker: StepWorker, stopping: threading.Event) -> Duty:
     def run_due(_workspace: Workspace) -> None:
         while not stopping.is_set() and worker.run_next() is not None:
             pass
 
-    every_s = workspace.config.worker.poll_every_s
-    return _repeated(f"{lane} steps", run_due, workspace, every_s=every_s, stopping=stopping)
+    return run_due
 
 
 def _repeated(
