@@ -515,13 +515,14 @@ class Director:
             served = {shot.device: shot.version for shot in self._shots if shot.ok}
             recent = sorted(shot.latency_ms for shot in self._shots[-200:])
         labelled = self._annotator.labelled
-        versions = " ".join(f"{name.removeprefix('box-')}@{v}" for name, v in served.items())
+        counts = {v: list(served.values()).count(v) for v in sorted(served.values())}
+        versions = ", ".join(f"@{version} on {n}" for version, n in counts.items())
         self._screen.figure("requests", f"{n_requests} ({n_failed} failed)")
         if recent:
             self._screen.figure("p95", f"{recent[int(0.95 * (len(recent) - 1))]:.0f} ms")
         self._screen.figure("serving", versions or "nothing yet")
         self._screen.figure(
-            "labels", f"{len(labelled['audit'])} audited, {len(labelled['train'])} for training"
+            "labels", f"{len(labelled['audit'])} audited, {len(labelled['train'])} to learn"
         )
 
 

@@ -46,7 +46,7 @@ class Scale(NamedTuple):
 
 GENERATED = Scale(
     first_epochs=12,
-    retrain_epochs=10,
+    retrain_epochs=8,
     label_budget=80,
     alarm_within=400,
     audit_rate=0.35,

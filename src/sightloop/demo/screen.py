@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -159,11 +159,12 @@ def print_outcome(report: Report, out: Path) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
     for column in ("", "promise", "value", "bound"):
-        table.add_column(column, header_style="bold")
+        justify: Literal["left", "right"] = "right" if column in ("value", "bound") else "left"
+        table.add_column(column, header_style="bold", justify=justify)
     for promise in report.promises:
         mark = Text("kept", style="green") if promise.kept else Text("BROKEN", style="bold red")
-        value = "-" if promise.value is None else f"{promise.value:g}"
-        table.add_row(mark, promise.name, value[:8], f"{promise.bound:g}")
+        value = "-" if promise.value is None else f"{promise.value:.3g}"
+        table.add_row(mark, promise.name, value, f"{promise.bound:g}")
     console.print(Text(report.summary))
     console.print(Text(report.why, style="dim"))
     console.print()
