@@ -8,6 +8,7 @@ device.
 
 __all__ = [
     "aliases",
+    "approvals",
     "card",
     "catalogue",
     "errors",

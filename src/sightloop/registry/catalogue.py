@@ -115,6 +115,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         run = tracking.find_run(tx, version.run)
         found = evaluations.list_evaluations(tx, bundle=version.bundle)
         verdict = store.latest_verdict(tx, version.model, version.number)
+        approval = store.find_approval(tx, version.model, version.number)
         owner = store.owner_keys(tx).get(version.model)
     return ModelCard(
         version=version,
@@ -123,6 +124,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         origin=_origin_facts(workspace, run),
         evaluations=found,
         verdict=verdict,
+        approval=approval,
         owner_key_id=None if owner is None else owner.id,
         owner_key_is_here=find_signer(workspace, owner_key_name(version.model)) is not None,
     )

@@ -1,4 +1,4 @@
-"""The tables of models, versions, verdicts and aliases."""
+"""The tables of models, versions, verdicts, approvals and aliases."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.registry.values import (
     Alias,
+    Approval,
     ModelName,
     ModelVersion,
     PublicKey,
@@ -85,6 +86,19 @@ _verdicts = Table(
     Column("decided_at_ms", BigInteger, nullable=False),
     ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
     Index("verdicts_by_version", "model", "number", "sequence"),
+)
+_approvals = Table(
+    "approvals",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "number"),
+    ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
 _aliases = Table(
     "model_aliases",
@@ -232,6 +246,18 @@ def latest_verdict(tx: Tx, model: str, number: int) -> VerdictRecord | None:
     )
     row = tx.execute(query).mappings().first()
     return None if row is None else _verdict_of(row)
+
+
+def add_approval(tx: Tx, approval: Approval) -> None:
+    """Record what a person decided; a version is decided about once."""
+    tx.execute(insert(_approvals).values(msgspec.structs.asdict(approval)))
+
+
+def find_approval(tx: Tx, model: str, number: int) -> Approval | None:
+    """What a person decided about the version; None when nobody did."""
+    mine = (_approvals.c.model == model) & (_approvals.c.number == number)
+    row = tx.execute(select(_approvals).where(mine)).mappings().first()
+    return None if row is None else Approval(**row)
 
 
 def find_alias(tx: Tx, model: str, alias: str) -> Alias | None:

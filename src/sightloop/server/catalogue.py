@@ -15,7 +15,7 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop import evidence
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
-from sightloop.registry import aliases, catalogue, gating, packaging, signing
+from sightloop.registry import aliases, approvals, catalogue, gating, packaging, signing
 from sightloop.review import committing, exchange, flagging, labelling, listing
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
@@ -98,6 +98,7 @@ SERVICES: dict[str, Service] = {
     "loop.run": loop.run_loop,
     "loop.status": loop.show_loop,
     "loop.turn": loop.show_turn,
+    "models.approve": approvals.approve_version,
     "models.card": catalogue.show_card,
     "models.evaluate": evaluation.evaluate,
     "models.evaluations": evaluation.list_evaluations,
@@ -106,6 +107,7 @@ SERVICES: dict[str, Service] = {
     "models.list": catalogue.list_models,
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
+    "models.reject": approvals.reject_version,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,
     "models.versions": catalogue.list_versions,
