@@ -20,8 +20,10 @@ from sightloop.review import committing, exchange, flagging, labelling, listing
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
 from sightloop.server.operations import Service
+from sightloop.tracking import files as run_files
 from sightloop.tracking import services as tracking
 from sightloop.tracking.values import Run
+from sightloop.training import logs as run_logs
 from sightloop.training import services as training
 from sightloop.training.requests import TrainRequest
 
@@ -131,8 +133,13 @@ SERVICES: dict[str, Service] = {
     "rollout.status": rollout_status.rollout_status,
     "runs.cancel": cancel_run,
     "runs.job": training.show_job,
+    "runs.curves": tracking.show_curves,
+    "runs.experiments": tracking.list_experiments,
+    "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
     "runs.list": tracking.list_runs,
+    "runs.log": run_logs.show_log,
+    "runs.metrics": tracking.show_metrics,
     "runs.show": tracking.show_run,
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,

@@ -13,6 +13,7 @@ __all__ = [
     "pictures",
     "rendering",
     "router",
+    "run_pages",
     "session",
     "words",
 ]

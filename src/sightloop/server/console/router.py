@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from sightloop.kernel.errors import SightloopError
-from sightloop.server.console import assets, live, loop_pages, pictures, session
+from sightloop.server.console import assets, live, loop_pages, pictures, run_pages, session
 from sightloop.server.console.rendering import answer_page_bug, answer_page_refusal
 
 
@@ -21,6 +21,15 @@ def console_router() -> Router:
             loop_pages.turn_page,
             loop_pages.turns,
             pictures.picture,
+            run_pages.run_cancel,
+            run_pages.run_file,
+            run_pages.run_log,
+            run_pages.run_page,
+            run_pages.run_state,
+            run_pages.runs_compare,
+            run_pages.runs_curves,
+            run_pages.runs_page,
+            run_pages.runs_rows,
             session.sign_in,
             session.sign_in_page,
             session.sign_out,
