@@ -11,6 +11,7 @@ __all__ = [
     "approvals",
     "card",
     "catalogue",
+    "comparison",
     "errors",
     "gating",
     "golden",

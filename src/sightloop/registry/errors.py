@@ -195,6 +195,22 @@ class BadComment(BadInput):
         )
 
 
+class NotComparable(Refused):
+    """No stored evaluation says how the version does, or none of both is on the same images."""
+
+    code = "REG-026"
+
+    def __init__(self, *, version: str, rival: str | None) -> None:
+        if rival is None:
+            why = f"{version} has not been evaluated; `sightloop models evaluate {version}` does it"
+        else:
+            why = (
+                f"{version} and {rival} were not evaluated on the same images; "
+                "`sightloop models evaluate` each of them with the same --data"
+            )
+        super().__init__(why, version=version, rival=rival)
+
+
 class OwnerKeyMissing(Refused):
     """The model has an owner key, but its private half is not on this host."""
 

@@ -12,10 +12,10 @@ from sightloop.evaluation import services as evaluation
 from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop import evidence
+from sightloop.loop import evidence, lineage
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
-from sightloop.registry import aliases, approvals, catalogue, gating, packaging, signing
+from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
 from sightloop.review import committing, exchange, flagging, labelling, listing
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
@@ -102,14 +102,17 @@ SERVICES: dict[str, Service] = {
     "loop.turn": loop.show_turn,
     "models.approve": approvals.approve_version,
     "models.card": catalogue.show_card,
+    "models.compare": comparison.compare_versions,
     "models.evaluate": evaluation.evaluate,
     "models.evaluations": evaluation.list_evaluations,
     "models.evidence": evidence.show_evidence,
     "models.gate": gating.gate_version,
+    "models.lineage": lineage.show_lineage,
     "models.list": catalogue.list_models,
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
     "models.reject": approvals.reject_version,
+    "models.serving": lineage.count_serving,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,
     "models.versions": catalogue.list_versions,

@@ -4,6 +4,7 @@ BadInput
 ├── UnknownOperation     no service has that name
 ├── BadRequest           the body does not fit the operation
 ├── TooLarge             the body is over the limit
+├── BadDecision          a form asks neither to approve nor to reject
 └── TooManyRuns          more runs are to be compared than a picture holds, or fewer than two
 Unavailable
 └── PortTaken            something else listens there
@@ -53,6 +54,18 @@ class TooLarge(BadInput):
             "([server] max_request_bytes in sightloop.toml)",
             size_bytes=size_bytes,
             limit_bytes=limit_bytes,
+        )
+
+
+class BadDecision(BadInput):
+    """A version can be approved or rejected, nothing else."""
+
+    code = "SRV-051"
+
+    def __init__(self, *, given: str) -> None:
+        super().__init__(
+            f"the decision {given[:40]!r} is neither 'approve' nor 'reject'; use the buttons",
+            given=given[:40],
         )
 
 

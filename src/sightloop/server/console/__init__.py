@@ -10,6 +10,7 @@ __all__ = [
     "formats",
     "live",
     "loop_pages",
+    "model_pages",
     "pictures",
     "rendering",
     "router",

@@ -162,7 +162,10 @@ addEventListener("resize", () => {
 document.addEventListener("theme", redrawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.elt?.id === "run-state") // The newest line of the output is what one wants to see, unless one has scrolled up to read.
+  if (event.detail.target?.id === "run-state") refreshAll();
+});
+
+// The newest line of the output is what one wants to see, unless one has scrolled up to read.
 let isAtEnd = true;
 document.addEventListener("htmx:beforeSwap", (event) => {
   const output = event.target.id === "run-log" && event.target.querySelector("pre");
@@ -172,6 +175,5 @@ document.addEventListener("htmx:afterSettle", () => {
   const output = document.querySelector("#run-log pre");
   if (output && isAtEnd) output.scrollTop = output.scrollHeight;
 });
-refreshAll();
-});
+
 refreshAll();
