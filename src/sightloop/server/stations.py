@@ -149,7 +149,7 @@ def _registry(tx: Tx, under_way: list[Turn]) -> Station:
         headline=", ".join(champions) or "no champion yet",
         doing="; ".join(
             [f"{doing[t.state]} {t.model}" for t in under_way if t.state in doing]
-            + [f"{turn.model}@{turn.version} waits for approval" for turn in waiting]
+            + [f"{turn.model}@{turn.version} awaits a yes" for turn in waiting]
         ),
         needs_a_look=bool(waiting),
         facts=facts,

@@ -13,7 +13,7 @@ from litestar.response import Redirect, Stream
 from sightloop.contracts.numbers import from_wire
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Workspace
-from sightloop.server.console.formats import short
+from sightloop.server.console.formats import label
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Viewer, form_of, viewer_of
 from sightloop.server.context import workspace_of
@@ -240,7 +240,7 @@ def _drawable(found: RunCurves) -> dict[str, Any]:
     """Curves over their steps; one that was logged without steps goes over seconds."""
     return {
         "run": found.run,
-        "name": short(found.name)[:80],
+        "name": label(found.name)[:80],
         "curves": [
             {
                 "key": curve.key,

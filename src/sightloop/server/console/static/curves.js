@@ -9,6 +9,7 @@ const COLOURS = {
 const DASHES = [[], [6, 4], [2, 3]];
 const MOST_LINES = 12;
 const HEIGHT = 230;
+const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat();
 
 function isDark() {
   const chosen = document.documentElement.dataset.theme;
@@ -44,8 +45,9 @@ function chartsOf(runs, eachMetric) {
   return [...charts.values()];
 }
 
-function axis(label) {
+function axis(label, more) {
   return {
+    ...more,
     label, stroke: colourOf("--soft"), labelSize: 22, size: label.startsWith("value") ? 56 : 36,
     font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif",
     grid: { stroke: colourOf("--line"), width: 1 }, ticks: { stroke: colourOf("--line"), width: 1 },
@@ -62,7 +64,10 @@ function optionsFor(chart, width) {
   return {
     width, height: HEIGHT, scales: { x: { time: false } },
     cursor: { sync: { key: "curves" } },
-    axes: [axis(name), axis("value")],
+    axes: [
+      axis(name, chart.unit === "s" ? {} : { incrs: WHOLE_STEPS }),
+      axis("value", { values: (_, ticks) => ticks.map(shown) }),
+    ],
     series: [
       { label: chart.unit === "s" ? "s" : "step", value: (_, value) => shown(value) },
       ...chart.lines.map((line, index) => ({
@@ -176,4 +181,5 @@ document.addEventListener("htmx:afterSettle", () => {
   if (output && isAtEnd) output.scrollTop = output.scrollHeight;
 });
 
-refreshAll();
+// The page is painted first: drawing takes longer than everything else on it.
+requestAnimationFrame(() => setTimeout(refreshAll));
