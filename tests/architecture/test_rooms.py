@@ -50,6 +50,7 @@ PURE = (
     "datasets/values",
     "datasets/tree",
     "datasets/splits",
+    "tracking/curves",
     "evaluation/matching",
     "evaluation/bootstrap",
     "evaluation/gate",

@@ -20,6 +20,8 @@ def register(app: typer.Typer) -> None:
     command(models, "register")(package)
     command(models, "evaluate")(evaluate)
     command(models, "gate")(gate)
+    command(models, "approve")(approve)
+    command(models, "reject")(reject)
     command(models, "promote")(promote)
     command(models, "card")(card)
     command(models, "evidence")(evidence)
@@ -125,6 +127,31 @@ def gate(
     session.print(record, views.verdict_record)
     if record.verdict.outcome != "pass":
         raise typer.Exit(1)
+
+
+Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; others read it later.")]
+
+
+def approve(session: Session, *, version: Version, comment: Comment) -> None:
+    """Let a version that passed its gate be signed and released."""
+    _decide(session, "models.approve", version, comment)
+
+
+def reject(session: Session, *, version: Version, comment: Comment) -> None:
+    """Keep a version from being released, although it passed its gate."""
+    _decide(session, "models.reject", version, comment)
+
+
+def _decide(session: Session, operation: str, version: str, comment: str) -> None:
+    from sightloop.cli.views import models as views
+    from sightloop.registry.approvals import DecideVersion
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.values import Approval
+
+    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    request = DecideVersion(model=named.model, number=named.number, comment=comment)
+    session.print(session.call(operation, request, Approval), views.approval)
 
 
 def promote(

@@ -16,6 +16,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(runs, name="runs")
     command(runs, "list")(list_runs)
     command(runs, "show")(show)
+    command(runs, "compare")(compare)
+    command(runs, "log")(log)
     command(runs, "cancel")(cancel)
 
 
@@ -90,6 +92,31 @@ def show(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the
     from sightloop.tracking.services import RunFacts, ShowRun
 
     session.print(session.call("runs.show", ShowRun(run=run), RunFacts), views.run_facts)
+
+
+def compare(
+    session: Session, *, runs: Annotated[list[str], typer.Argument(help="Ids of two or more runs.")]
+) -> None:
+    """What went into runs differently, and what came out."""
+    from sightloop.cli.views import runs as views
+    from sightloop.tracking.services import RunFacts, ShowRun
+
+    found = [session.call("runs.show", ShowRun(run=run), RunFacts) for run in runs]
+    session.print(found, views.comparison)
+
+
+def log(
+    session: Session,
+    *,
+    run: Annotated[str, typer.Argument(help="Id of the run.")],
+    lines: Annotated[int, typer.Option(help="How many, counted from the end.", min=1)] = 200,
+) -> None:
+    """The last lines a run's engine printed."""
+    from sightloop.cli.views import runs as views
+    from sightloop.training.logs import LogTail, ShowLog
+
+    found = session.call("runs.log", ShowLog(run=run, lines=min(lines, 2000)), LogTail)
+    session.print(found, views.log_tail)
 
 
 def cancel(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:

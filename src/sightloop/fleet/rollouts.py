@@ -38,7 +38,7 @@ from sightloop.kernel.steps import Outcome, Step
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store as registry
-from sightloop.registry.release import require_passed, unmet_rules
+from sightloop.registry.release import require_releasable, unmet_rules
 from sightloop.registry.values import VerdictRecord
 
 
@@ -74,6 +74,7 @@ def start_rollout(workspace: Workspace, call: Call, request: StartRollout) -> Ro
         NotFound: there is no such version.
         NotSigned: its owner has not signed it.
         NotReleasable: its latest verdict is not a pass.
+        VersionRejected: a person rejected it.
         BadRings: a ring is named twice, none is, or one with devices is missing.
         RolloutUnderWay: another rollout of the model is not over.
     """
@@ -82,11 +83,12 @@ def start_rollout(workspace: Workspace, call: Call, request: StartRollout) -> Ro
         known = rollout_store.find_rollout(tx, request.id) if request.id else None
         version = registry.get_version(tx, request.model, request.number)
         verdict = registry.latest_verdict(tx, request.model, request.number)
+        approval = registry.find_approval(tx, request.model, request.number)
     if known is not None:
         return known
     if version.signed_at_ms is None:
         raise NotSigned(version=version.name)
-    require_passed(version, verdict, action="be rolled out")
+    require_releasable(version, verdict, approval, action="be rolled out")
     # Before any device is told: a bundle that is assigned can also be verified.
     publish(workspace)
     now_ms = workspace.clock.now_ms()

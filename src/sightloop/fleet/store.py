@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -188,6 +189,16 @@ def slots_by_device(tx: Tx) -> dict[DeviceId, list[Slot]]:
     for row in tx.execute(select(_slots).order_by(_slots.c.slot)).mappings():
         found.setdefault(DeviceId(row["device"]), []).append(_slot_of(row))
     return found
+
+
+def count_assigned(tx: Tx, model: str) -> dict[int, int]:
+    """By version number of the model, how many devices are to run it; only those that some are."""
+    query = (
+        select(_slots.c.number, func.count(_slots.c.device.distinct()))
+        .where((_slots.c.model == model) & _slots.c.number.is_not(None))
+        .group_by(_slots.c.number)
+    )
+    return {int(number): int(count) for number, count in tx.execute(query)}
 
 
 def move_slots(tx: Tx, slots: Sequence[tuple[Slot, int]]) -> bool:

@@ -9,6 +9,7 @@ __all__ = [
     "errors",
     "evidence",
     "handlers",
+    "lineage",
     "policy",
     "reactions",
     "rules",

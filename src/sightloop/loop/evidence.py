@@ -22,7 +22,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.turns import Turn, list_turns
 from sightloop.registry import store as registry
-from sightloop.registry.values import ModelVersion, VerdictRecord
+from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
 from sightloop.tracking.values import Run
 
@@ -75,6 +75,8 @@ class EvidenceChain(msgspec.Struct, frozen=True, kw_only=True):
     version: ModelVersion
     devices: list[ServingDevice]
     verdict: VerdictRecord | None
+    approval: Approval | None
+    """What a person decided; None when nobody was asked."""
     evaluation: Evaluation | None
     run: Run
     artifacts: dict[str, Digest]
@@ -94,6 +96,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
     with workspace.db.read() as tx:
         version = registry.find_version(tx, request.version)
         verdict = registry.latest_verdict(tx, version.model, version.number)
+        approval = registry.find_approval(tx, version.model, version.number)
         evaluation = None if verdict is None else find_evaluation(tx, verdict.evaluation)
         run = tracking.find_run(tx, version.run)
         artifacts = tracking.artifacts_of(tx, version.run)
@@ -104,6 +107,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
         version=version,
         devices=devices,
         verdict=verdict,
+        approval=approval,
         evaluation=evaluation,
         run=run,
         artifacts=artifacts,

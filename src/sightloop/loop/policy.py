@@ -108,6 +108,9 @@ class ModelPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What a version must prove; the stratum that went wrong is added to `better_on`."""
     protect: dict[str, Share] = {}
     """By slice field: how much AP50 may fall on each of its strata that the champion knows."""
+    approve: bool = False
+    """Whether a person must approve a version that passed its gate before it is signed and
+    released."""
     rings: tuple[str, ...] = ("canary", "fleet")
     """In which order devices get a release."""
     health: HealthCriteria = HealthCriteria()

@@ -48,10 +48,12 @@ from sightloop.loop.turns import (
 from sightloop.monitoring import store as monitoring
 from sightloop.monitoring.advance import INCIDENT_OPENED
 from sightloop.registry import store as registry
+from sightloop.registry.approvals import MODEL_APPROVED, MODEL_REJECTED
 from sightloop.registry.gating import VERDICT_GIVEN
 from sightloop.registry.packaging import MODEL_PACKAGED, PackageRun
 from sightloop.registry.release import unmet_rules
 from sightloop.registry.signing import MODEL_SIGNED, SignVersion
+from sightloop.registry.values import Approval
 from sightloop.review import store as review
 from sightloop.review.flagging import TASKS_WITHDRAWN
 from sightloop.review.labelling import LABELS_VERIFIED, TASK_SKIPPED
@@ -216,8 +218,7 @@ def _on_verdict(s: Situation) -> None:
     noted = msgspec.structs.replace(turn, verdict=record.id, n_verdicts=turn.n_verdicts + 1)
     reasons = "; ".join(unmet_rules(record))
     if record.verdict.outcome == "pass":
-        s.move(noted, TurnState.SIGNING)
-        s.ask(SIGN, SignVersion(model=record.model, number=record.number))
+        _on_pass(s, noted)
     elif record.verdict.outcome == "fail":
         s.move(noted, TurnState.REFUSED, reason=f"the gate said no: {reasons}")
     elif noted.n_verdicts >= s.policy.models[turn.model].retrain.max_verdicts:
@@ -225,6 +226,45 @@ def _on_verdict(s: Situation) -> None:
         s.move(noted, TurnState.REFUSED, reason=reason)
     else:
         s.move(noted, TurnState.AWAITING_EVIDENCE, reason=f"too few images to tell: {reasons}")
+
+
+def _on_pass(s: Situation, turn: Turn) -> None:
+    """The version is signed, unless a person has to agree first or has refused already."""
+    assert turn.version is not None, "only a version is judged"
+    approval = registry.find_approval(s.tx, turn.model, turn.version)
+    if approval is not None and approval.decision == "reject":
+        s.move(turn, TurnState.REFUSED, reason=_rejection(approval))
+    elif approval is None and s.policy.models[turn.model].approve:
+        reason = f"{turn.model}@{turn.version} passed its gate; a person has to approve it"
+        s.move(turn, TurnState.AWAITING_APPROVAL, reason=reason)
+    else:
+        _have_signed(s, turn)
+
+
+def _on_approved(s: Situation) -> None:
+    turn = _turn_of(s, s.event.data["model"], version=s.event.data["number"])
+    if turn is not None and turn.state is TurnState.AWAITING_APPROVAL:
+        comment = s.event.data["comment"]
+        _have_signed(s, turn, reason=f"{s.event.data['by']} approved it: {comment}")
+
+
+def _on_rejected(s: Situation) -> None:
+    turn = _turn_of(s, s.event.data["model"], version=s.event.data["number"])
+    before_release = (TurnState.AWAITING_APPROVAL, TurnState.SIGNING)
+    if turn is not None and turn.state in before_release and turn.version is not None:
+        approval = registry.find_approval(s.tx, turn.model, turn.version)
+        assert approval is not None, "the event was written with the decision"
+        s.move(turn, TurnState.REFUSED, reason=_rejection(approval))
+
+
+def _have_signed(s: Situation, turn: Turn, *, reason: str = "") -> None:
+    assert turn.version is not None, "only a version is signed"
+    s.move(turn, TurnState.SIGNING, reason=reason)
+    s.ask(SIGN, SignVersion(model=turn.model, number=turn.version))
+
+
+def _rejection(approval: Approval) -> str:
+    return f"{approval.by} rejected it: {approval.comment}"
 
 
 def _on_signed(s: Situation) -> None:
@@ -302,6 +342,8 @@ REACTIONS: Mapping[EventKind, Reaction] = {
     RUN_FAILED: _on_run_failed,
     MODEL_PACKAGED: _on_packaged,
     VERDICT_GIVEN: _on_verdict,
+    MODEL_APPROVED: _on_approved,
+    MODEL_REJECTED: _on_rejected,
     MODEL_SIGNED: _on_signed,
     ROLLOUT_STARTED: _on_rollout_started,
     ROLLOUT_FINISHED: _on_rollout_finished,

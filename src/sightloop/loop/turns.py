@@ -32,6 +32,7 @@ class TurnState(StrEnum):
     PACKAGING = "packaging"
     GATING = "gating"
     AWAITING_EVIDENCE = "awaiting evidence"
+    AWAITING_APPROVAL = "awaiting approval"
     SIGNING = "signing"
     ROLLING_OUT = "rolling out"
     RELEASED = "released"

@@ -8,8 +8,10 @@ device.
 
 __all__ = [
     "aliases",
+    "approvals",
     "card",
     "catalogue",
+    "comparison",
     "errors",
     "gating",
     "golden",

@@ -11,7 +11,7 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.errors import AliasMoved
-from sightloop.registry.release import require_passed
+from sightloop.registry.release import require_releasable
 from sightloop.registry.values import CHAMPION, Alias, ModelVersion, parse_alias
 
 ALIAS_MOVED = EventKind("alias.moved")
@@ -36,6 +36,7 @@ def set_alias(workspace: Workspace, call: Call, request: SetAlias) -> Alias:
         BadAliasName: the alias could be taken for a number.
         NotFound: there is no such version.
         NotReleasable: `champion` takes only a version whose latest verdict is a pass.
+        VersionRejected: nor does it take one that a person rejected.
         AliasMoved: it is not where it was expected.
     """
     require(call.actor, Permission.RELEASE)
@@ -64,7 +65,7 @@ def move_alias(
     """The transaction of `set_alias`, for services that move an alias with something else.
 
     Raises:
-        NotReleasable: see `set_alias`.
+        NotReleasable, VersionRejected: see `set_alias`.
         AliasMoved: see `set_alias`.
     """
     found = store.find_alias(tx, version.model, alias)
@@ -73,7 +74,8 @@ def move_alias(
         raise AliasMoved(alias=f"{version.model}@{alias}", expected=expected, found=number)
     if alias == CHAMPION:
         verdict = store.latest_verdict(tx, version.model, version.number)
-        require_passed(version, verdict, action=f"become {alias}")
+        approval = store.find_approval(tx, version.model, version.number)
+        require_releasable(version, verdict, approval, action=f"become {alias}")
     if found is not None and number == version.number:
         return found
     moved = Alias(model=version.model, alias=alias, number=version.number, moved_at_ms=now_ms)

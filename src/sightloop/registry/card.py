@@ -11,7 +11,7 @@ from sightloop.datasets.splits import SplitRule
 from sightloop.evaluation.values import Evaluation
 from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import Digest
-from sightloop.registry.values import ModelVersion, VerdictRecord
+from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 
 
 class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     evaluations: list[Evaluation]
     verdict: VerdictRecord | None
     """The latest; None when nobody gated it."""
+    approval: Approval | None
+    """What a person decided; None when nobody did."""
     owner_key_id: str | None
     owner_key_is_here: bool
     """Then whoever owns this host can also sign for the owner."""
@@ -70,9 +72,11 @@ def render_card(card: ModelCard) -> str:
         _origin(card.origin),
         _evaluations(card.evaluations),
         _verdict(card.verdict),
+        _approval(card.approval),
         _signature(card),
     )
-    return "\n".join(line for section in sections for line in [*section, ""])
+    written = [lines for lines in map(list, sections) if lines]
+    return "\n".join(line for lines in written for line in [*lines, ""])
 
 
 def _head(card: ModelCard) -> Iterator[str]:
@@ -141,6 +145,15 @@ def _verdict(verdict: VerdictRecord | None) -> Iterator[str]:
     yield ""
     for rule in verdict.verdict.rules:
         yield f"- {rule.rule}: {rule.outcome}. {rule.reason}"
+
+
+def _approval(approval: Approval | None) -> Iterator[str]:
+    if approval is None:
+        return
+    word = {"approve": "Approved", "reject": "Rejected"}[approval.decision]
+    yield "## Approval"
+    yield ""
+    yield f"{word} by {approval.by}, {format_utc(approval.at_ms)}: {approval.comment}"
 
 
 def _signature(card: ModelCard) -> Iterator[str]:

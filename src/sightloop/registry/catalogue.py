@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from sightloop.contracts.bundle import Bundle
 from sightloop.datasets.samples import read_commit
@@ -13,13 +16,16 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.card import BundleFacts, ModelCard, OriginFacts, render_card
 from sightloop.registry.keys import find_signer, owner_key_name
-from sightloop.registry.values import ModelName, ModelVersion, VerdictRecord
+from sightloop.registry.values import Approval, ModelName, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
 from sightloop.tracking.values import Run
 
 
 class ListModels(msgspec.Struct, frozen=True, kw_only=True):
-    """Every model."""
+    """Models by name: all of them, or some that follow `after`."""
+
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,18 +34,26 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
     name: ModelName
     n_versions: int
     aliases: dict[str, int]
+    newest: int = 0
+    """The number of its newest version; 0 when it has none."""
+    verdict: VerdictRecord | None = None
+    """The latest on its newest version."""
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     """Models by name."""
 
     models: list[ModelSummary]
+    next_after: str | None = None
+    """Asks for those after them; None at the end."""
 
 
 class ListVersions(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions of a model."""
+    """The versions of a model: all, or the newest of those below `before`."""
 
     model: str
+    before: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +62,15 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: ModelVersion
     aliases: list[str]
     verdict: VerdictRecord | None
+    approval: Approval | None = None
 
 
 class VersionList(msgspec.Struct, frozen=True, kw_only=True):
     """Versions, oldest first."""
 
     versions: list[VersionSummary]
+    next_before: int | None = None
+    """Asks for older ones; None when these are the oldest."""
 
 
 class ShowVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,19 +86,28 @@ class CardText(msgspec.Struct, frozen=True, kw_only=True):
     markdown: str
 
 
-def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelList:  # noqa: ARG001
-    """Every model with its aliases, by name."""
+def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelList:
+    """Models with their aliases and what the gate said of their newest versions, by name."""
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
-        models = [
-            ModelSummary(
-                name=name,
-                n_versions=len(store.versions_of(tx, name)),
-                aliases={alias.alias: alias.number for alias in store.aliases_of(tx, name)},
-            )
-            for name in store.model_names(tx)
-        ]
-    return ModelList(models=models)
+        # One more than asked for tells whether another page follows.
+        wanted = None if request.limit is None else request.limit + 1
+        names = store.model_names(tx, after=request.after, limit=wanted)
+        page = names[: request.limit]
+        counts = store.count_versions(tx, page)
+        aliases = store.aliases_by_model(tx, page)
+        verdicts = store.newest_verdicts(tx, page)
+    models = [
+        ModelSummary(
+            name=name,
+            n_versions=counts[name].n_versions if name in counts else 0,
+            aliases=aliases.get(name, {}),
+            newest=counts[name].newest if name in counts else 0,
+            verdict=verdicts.get(name),
+        )
+        for name in page
+    ]
+    return ModelList(models=models, next_after=page[-1] if len(names) > len(page) else None)
 
 
 def list_versions(workspace: Workspace, call: Call, request: ListVersions) -> VersionList:
@@ -89,15 +115,20 @@ def list_versions(workspace: Workspace, call: Call, request: ListVersions) -> Ve
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         aliases = store.aliases_of(tx, request.model)
+        wanted = None if request.limit is None else request.limit + 1
+        found = store.versions_of(tx, request.model, before=request.before, newest=wanted)
+        shown = found if request.limit is None else found[-request.limit :]
         versions = [
             VersionSummary(
                 version=version,
                 aliases=[alias.alias for alias in aliases if alias.number == version.number],
                 verdict=store.latest_verdict(tx, version.model, version.number),
+                approval=store.find_approval(tx, version.model, version.number),
             )
-            for version in store.versions_of(tx, request.model)
+            for version in shown
         ]
-    return VersionList(versions=versions)
+    next_before = shown[0].number if len(found) > len(shown) else None
+    return VersionList(versions=versions, next_before=next_before)
 
 
 def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> ModelCard:
@@ -115,6 +146,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         run = tracking.find_run(tx, version.run)
         found = evaluations.list_evaluations(tx, bundle=version.bundle)
         verdict = store.latest_verdict(tx, version.model, version.number)
+        approval = store.find_approval(tx, version.model, version.number)
         owner = store.owner_keys(tx).get(version.model)
     return ModelCard(
         version=version,
@@ -123,6 +155,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         origin=_origin_facts(workspace, run),
         evaluations=found,
         verdict=verdict,
+        approval=approval,
         owner_key_id=None if owner is None else owner.id,
         owner_key_is_here=find_signer(workspace, owner_key_name(version.model)) is not None,
     )

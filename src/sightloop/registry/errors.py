@@ -136,6 +136,81 @@ class AliasMoved(Conflict):
         )
 
 
+class VersionRejected(Refused):
+    """A person rejected the version; it does not go out."""
+
+    code = "REG-022"
+
+    def __init__(self, *, version: str, action: str, by: str, comment: str) -> None:
+        super().__init__(
+            f"{version} cannot {action}: {by} rejected it ({comment[:200]}); train another version",
+            version=version,
+            action=action,
+            by=by,
+            comment=comment,
+        )
+
+
+class DecidedAlready(Conflict):
+    """A person decided about this version before, and otherwise; a decision stands."""
+
+    code = "REG-023"
+
+    def __init__(self, *, version: str, wanted: str, found: str, by: str, comment: str) -> None:
+        super().__init__(
+            f"{version} cannot be {_participle(wanted)}: {by} {_participle(found)} it "
+            f"({comment[:200]}), and a decision stands; train another version",
+            version=version,
+            wanted=wanted,
+            found=found,
+            by=by,
+            comment=comment,
+        )
+
+
+class SignedAlready(Refused):
+    """The owner vouches for the version already; rejecting it now would recall nothing."""
+
+    code = "REG-024"
+
+    def __init__(self, *, version: str) -> None:
+        super().__init__(
+            f"{version} cannot be rejected: it is signed and devices may run it; stop its rollout "
+            "with `sightloop rollout abort`",
+            version=version,
+        )
+
+
+class BadComment(BadInput):
+    """A decision needs a reason that others can read later."""
+
+    code = "REG-025"
+
+    def __init__(self, *, n_characters: int, most: int) -> None:
+        problem = "is empty" if n_characters == 0 else f"has {n_characters:,} characters"
+        super().__init__(
+            f"the comment {problem}; say in 1 to {most:,} characters why you decided so",
+            n_characters=n_characters,
+            most=most,
+        )
+
+
+class NotComparable(Refused):
+    """No stored evaluation says how the version does, or none of both is on the same images."""
+
+    code = "REG-026"
+
+    def __init__(self, *, version: str, rival: str | None) -> None:
+        if rival is None:
+            why = f"{version} has not been evaluated; `sightloop models evaluate {version}` does it"
+        else:
+            why = (
+                f"{version} and {rival} were not evaluated on the same images; "
+                "`sightloop models evaluate` each of them with the same --data"
+            )
+        super().__init__(why, version=version, rival=rival)
+
+
 class OwnerKeyMissing(Refused):
     """The model has an owner key, but its private half is not on this host."""
 
@@ -193,6 +268,10 @@ class UpdateMetadataDamaged(Damaged):
             path=path,
             detail=detail,
         )
+
+
+def _participle(decision: str) -> str:
+    return {"approve": "approved", "reject": "rejected"}[decision]
 
 
 def _number(number: int | None) -> str:

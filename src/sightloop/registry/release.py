@@ -1,13 +1,33 @@
-"""The one rule of release: nothing goes out whose latest verdict is not a pass."""
+"""The one rule of release: nothing goes out that did not pass its gate, or that was rejected."""
 
 from __future__ import annotations
 
-from sightloop.registry.errors import NotReleasable
-from sightloop.registry.values import ModelVersion, VerdictRecord
+from sightloop.registry.errors import NotReleasable, VersionRejected
+from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
+
+
+def require_releasable(
+    version: ModelVersion,
+    verdict: VerdictRecord | None,
+    approval: Approval | None,
+    *,
+    action: str,
+) -> None:
+    """Return when the verdict lets the version out and nobody rejected it.
+
+    Raises:
+        NotReleasable: see `require_passed`.
+        VersionRejected: a person said no.
+    """
+    require_passed(version, verdict, action=action)
+    if approval is not None and approval.decision == "reject":
+        raise VersionRejected(
+            version=version.name, action=action, by=approval.by, comment=approval.comment
+        )
 
 
 def require_passed(version: ModelVersion, verdict: VerdictRecord | None, *, action: str) -> None:
-    """Return when the verdict lets the version out.
+    """Return when the verdict is a pass.
 
     Raises:
         NotReleasable: it failed, was inconclusive, or there is none; says which rules were not met.

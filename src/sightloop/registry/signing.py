@@ -25,7 +25,7 @@ from sightloop.registry.keys import (
     owner_key_name,
     public_half,
 )
-from sightloop.registry.release import require_passed
+from sightloop.registry.release import require_releasable
 from sightloop.registry.update_metadata import (
     Lifetimes,
     MetadataFolder,
@@ -57,6 +57,7 @@ def sign_version(
     Raises:
         NotFound: there is no such version.
         NotReleasable: its latest verdict is not a pass.
+        VersionRejected: a person rejected it.
         OwnerKeyMissing: the private key is not on this host.
         OwnerKeyForeign: the key file holds another key than the model's.
         UpdateMetadataDamaged: what the owner signed before is not what is there now.
@@ -65,8 +66,9 @@ def sign_version(
     with workspace.db.read() as tx:
         version = store.get_version(tx, request.model, request.number)
         verdict = store.latest_verdict(tx, request.model, request.number)
-    require_passed(version, verdict, action="be signed")
-    assert verdict is not None, "require_passed refuses a version without a verdict"
+        approval = store.find_approval(tx, request.model, request.number)
+    require_releasable(version, verdict, approval, action="be signed")
+    assert verdict is not None, "require_releasable refuses a version without a verdict"
     folder = MetadataFolder(update_metadata_folder(workspace))
     with folder.locked():
         signer = _owner_signer(workspace, version.model)

@@ -1,9 +1,9 @@
-"""The tables of models, versions, verdicts and aliases."""
+"""The tables of models, versions, verdicts, approvals and aliases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.registry.values import (
     Alias,
+    Approval,
     ModelName,
     ModelVersion,
     PublicKey,
@@ -85,6 +86,19 @@ _verdicts = Table(
     Column("decided_at_ms", BigInteger, nullable=False),
     ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
     Index("verdicts_by_version", "model", "number", "sequence"),
+)
+_approvals = Table(
+    "approvals",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "number"),
+    ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
 _aliases = Table(
     "model_aliases",
@@ -170,17 +184,75 @@ def find_version(tx: Tx, text: str) -> ModelVersion:
     return get_version(tx, reference.model, alias.number)
 
 
-def versions_of(tx: Tx, model: str) -> list[ModelVersion]:
-    """Every version of the model, oldest first."""
-    rows = tx.execute(
-        select(_versions).where(_versions.c.model == model).order_by(_versions.c.number)
+def versions_of(
+    tx: Tx, model: str, *, before: int | None = None, newest: int | None = None
+) -> list[ModelVersion]:
+    """The model's versions, oldest first: all, or the `newest` of those numbered below `before`."""
+    query = select(_versions).where(_versions.c.model == model)
+    if before is not None:
+        query = query.where(_versions.c.number < before)
+    rows = tx.execute(query.order_by(_versions.c.number.desc()).limit(newest)).mappings()
+    return [ModelVersion(**row) for row in rows][::-1]
+
+
+def model_names(tx: Tx, *, after: str = "", limit: int | None = None) -> list[ModelName]:
+    """Models by name: all, or some that follow `after`."""
+    query = select(_models.c.name).where(_models.c.name > after).order_by(_models.c.name)
+    return [ModelName(name) for name in tx.scalars(query.limit(limit))]
+
+
+class VersionCount(NamedTuple):
+    """How many versions a model has, and the number of the newest."""
+
+    n_versions: int
+    newest: int
+
+
+def count_versions(tx: Tx, models: Sequence[ModelName]) -> dict[ModelName, VersionCount]:
+    """Of models that follow one another by name, in one query; none for a model without any."""
+    if not models:
+        return {}
+    query = (
+        select(_versions.c.model, func.count(), func.max(_versions.c.number))
+        .where(_versions.c.model.between(models[0], models[-1]))
+        .group_by(_versions.c.model)
     )
-    return [ModelVersion(**row) for row in rows.mappings()]
+    return {
+        ModelName(name): VersionCount(count, newest) for name, count, newest in tx.execute(query)
+    }
 
 
-def model_names(tx: Tx) -> list[ModelName]:
-    """Every model, by name."""
-    return [ModelName(name) for name in tx.scalars(select(_models.c.name).order_by(_models.c.name))]
+def aliases_by_model(tx: Tx, models: Sequence[ModelName]) -> dict[ModelName, dict[str, int]]:
+    """Where the aliases of models point that follow one another by name."""
+    found: dict[ModelName, dict[str, int]] = {}
+    if models:
+        mine = _aliases.c.model.between(models[0], models[-1])
+        query = select(_aliases).where(mine).order_by(_aliases.c.model, _aliases.c.alias)
+        for row in tx.execute(query).mappings():
+            found.setdefault(ModelName(row["model"]), {})[row["alias"]] = row["number"]
+    return found
+
+
+def newest_verdicts(tx: Tx, models: Sequence[ModelName]) -> dict[ModelName, VerdictRecord]:
+    """The latest verdict on the newest version of models that follow one another by name."""
+    if not models:
+        return {}
+    newest = (
+        select(_versions.c.model, func.max(_versions.c.number).label("number"))
+        .where(_versions.c.model.between(models[0], models[-1]))
+        .group_by(_versions.c.model)
+        .subquery()
+    )
+    latest = (
+        select(func.max(_verdicts.c.sequence))
+        .join(
+            newest,
+            (_verdicts.c.model == newest.c.model) & (_verdicts.c.number == newest.c.number),
+        )
+        .group_by(_verdicts.c.model)
+    )
+    rows = tx.execute(select(_verdicts).where(_verdicts.c.sequence.in_(latest))).mappings()
+    return {ModelName(row["model"]): _verdict_of(row) for row in rows}
 
 
 def mark_signed(tx: Tx, version: ModelVersion, *, now_ms: int) -> bool:
@@ -232,6 +304,18 @@ def latest_verdict(tx: Tx, model: str, number: int) -> VerdictRecord | None:
     )
     row = tx.execute(query).mappings().first()
     return None if row is None else _verdict_of(row)
+
+
+def add_approval(tx: Tx, approval: Approval) -> None:
+    """Record what a person decided; a version is decided about once."""
+    tx.execute(insert(_approvals).values(msgspec.structs.asdict(approval)))
+
+
+def find_approval(tx: Tx, model: str, number: int) -> Approval | None:
+    """What a person decided about the version; None when nobody did."""
+    mine = (_approvals.c.model == model) & (_approvals.c.number == number)
+    row = tx.execute(select(_approvals).where(mine)).mappings().first()
+    return None if row is None else Approval(**row)
 
 
 def find_alias(tx: Tx, model: str, alias: str) -> Alias | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import NewType
+from typing import Literal, NewType
 
 import msgspec
 
 from sightloop.evaluation.gate import Verdict
+from sightloop.kernel.actors import ActorId
 from sightloop.kernel.digests import Digest
 from sightloop.registry.errors import BadAliasName, BadModelName, BadVersionReference
 
 ModelName = NewType("ModelName", str)
 VerdictId = NewType("VerdictId", str)
+Decision = Literal["approve", "reject"]
 
 CHAMPION = "champion"
 """The version devices get; the one alias that only a passing version may take."""
@@ -50,6 +52,19 @@ class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: str
     champion_evaluation: str | None
     decided_at_ms: int
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided about a version that passed its gate. It is decided once."""
+
+    model: ModelName
+    number: int
+    decision: Decision
+    comment: str
+    verdict: VerdictId
+    """The verdict the person read."""
+    by: ActorId
+    at_ms: int
 
 
 class Alias(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,16 +12,18 @@ from sightloop.evaluation import services as evaluation
 from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop import evidence
+from sightloop.loop import evidence, lineage
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
-from sightloop.registry import aliases, catalogue, gating, packaging, signing
+from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
 from sightloop.review import committing, exchange, flagging, labelling, listing
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
 from sightloop.server.operations import Service
+from sightloop.tracking import files as run_files
 from sightloop.tracking import services as tracking
 from sightloop.tracking.values import Run
+from sightloop.training import logs as run_logs
 from sightloop.training import services as training
 from sightloop.training.requests import TrainRequest
 
@@ -98,14 +100,19 @@ SERVICES: dict[str, Service] = {
     "loop.run": loop.run_loop,
     "loop.status": loop.show_loop,
     "loop.turn": loop.show_turn,
+    "models.approve": approvals.approve_version,
     "models.card": catalogue.show_card,
+    "models.compare": comparison.compare_versions,
     "models.evaluate": evaluation.evaluate,
     "models.evaluations": evaluation.list_evaluations,
     "models.evidence": evidence.show_evidence,
     "models.gate": gating.gate_version,
+    "models.lineage": lineage.show_lineage,
     "models.list": catalogue.list_models,
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
+    "models.reject": approvals.reject_version,
+    "models.serving": lineage.count_serving,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,
     "models.versions": catalogue.list_versions,
@@ -129,8 +136,13 @@ SERVICES: dict[str, Service] = {
     "rollout.status": rollout_status.rollout_status,
     "runs.cancel": cancel_run,
     "runs.job": training.show_job,
+    "runs.curves": tracking.show_curves,
+    "runs.experiments": tracking.list_experiments,
+    "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
     "runs.list": tracking.list_runs,
+    "runs.log": run_logs.show_log,
+    "runs.metrics": tracking.show_metrics,
     "runs.show": tracking.show_run,
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,

@@ -42,6 +42,16 @@ class Interval(NamedTuple):
     style: str
 
 
+class Pair(NamedTuple):
+    """Two values of one kind, before and after, and the second's interval; None: there is none."""
+
+    label: str
+    first: float | None
+    second: float | None
+    low: float | None = None
+    high: float | None = None
+
+
 class Bar(NamedTuple):
     """A stretch of time in one lane of a timeline."""
 
@@ -150,6 +160,36 @@ def interval_chart(
     return _frame(title, height, body)
 
 
+def pair_chart(pairs: Sequence[Pair], *, title: str, x_label: str, names: tuple[str, str]) -> str:
+    """Pairs of bars below each other, from 0 to 1, with the interval of each second one.
+
+    Without any first value only one bar is drawn for each.
+    """
+    is_single = all(pair.first is None for pair in pairs)
+    step = 34 if is_single else 46
+    top = TOP + 18
+    height = top + BOTTOM + step * len(pairs)
+    left = 190
+    x = _Scale(0, 1, left, WIDTH - RIGHT - 50)
+    body = _x_axis(x, height=height, label=x_label, left=left, top=top)
+    for index, pair in enumerate(pairs):
+        at = top + 4 + step * index
+        middle = at + (step - 8) / 2
+        body.append(_text(left - 10, middle + 4, _cut(pair.label, 28), anchor="end"))
+        rows = [(pair.second, "second")] if is_single else [(pair.first, "first")]
+        rows += [] if is_single else [(pair.second, "second")]
+        for row, (value, style) in enumerate(rows):
+            body += _bar(x, value, y=at + 18 * row, style=style)
+        if pair.low is not None and pair.high is not None:
+            whisker = at + (8 if is_single else 26)
+            low, high = (min(max(value, 0.0), 1.0) for value in (pair.low, pair.high))
+            body.append(_line(x.at(low), whisker, x.at(high), whisker, "soft whisker"))
+    shown = [names[1]] if is_single else list(names)
+    styles = ["second"] if is_single else ["first", "second"]
+    body += _legend(list(zip(shown, styles, strict=True)))
+    return _frame(title, height, body)
+
+
 def timeline_chart(
     bars: Sequence[Bar], *, title: str, x_label: str, markers: Sequence[Marker] = ()
 ) -> str:
@@ -202,10 +242,23 @@ def _axes(x: _Scale | None, y: _Scale, *, x_label: str, y_label: str) -> list[st
     return body
 
 
-def _x_axis(x: _Scale, *, height: float, label: str, left: float) -> list[str]:
+def _bar(x: _Scale, value: float | None, *, y: float, style: str) -> list[str]:
+    if value is None:
+        return [_text(x.at(0) + 6, y + 13, "nothing to find")]
+    width = max(x.at(value) - x.at(0), 1.0)
+    size = f'width="{width:.1f}" height="16" rx="2"'
+    drawn = f'<rect class="fill {style}" x="{x.at(0):.1f}" y="{y:.1f}" {size}/>'
+    return [drawn, _text(x.end + 8, y + 13, f"{value:.3f}")]
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _x_axis(x: _Scale, *, height: float, label: str, left: float, top: float = TOP) -> list[str]:
     body = []
     for value in _ticks(x.low, x.high):
-        body.append(_line(x.at(value), TOP, x.at(value), height - BOTTOM, "grid"))
+        body.append(_line(x.at(value), top, x.at(value), height - BOTTOM, "grid"))
         body.append(_text(x.at(value), height - BOTTOM + 14, _number(value), anchor="middle"))
     body.append(_text((left + WIDTH - RIGHT) / 2, height - 8, label, anchor="middle"))
     return body

@@ -3,7 +3,9 @@
 BadInput
 ├── UnknownOperation     no service has that name
 ├── BadRequest           the body does not fit the operation
-└── TooLarge             the body is over the limit
+├── TooLarge             the body is over the limit
+├── BadDecision          a form asks neither to approve nor to reject
+└── TooManyRuns          more runs are to be compared than a picture holds, or fewer than two
 Unavailable
 └── PortTaken            something else listens there
 Refused
@@ -52,6 +54,31 @@ class TooLarge(BadInput):
             "([server] max_request_bytes in sightloop.toml)",
             size_bytes=size_bytes,
             limit_bytes=limit_bytes,
+        )
+
+
+class BadDecision(BadInput):
+    """A version can be approved or rejected, nothing else."""
+
+    code = "SRV-051"
+
+    def __init__(self, *, given: str) -> None:
+        super().__init__(
+            f"the decision {given[:40]!r} is neither 'approve' nor 'reject'; use the buttons",
+            given=given[:40],
+        )
+
+
+class TooManyRuns(BadInput):
+    """More runs are to be compared than a picture can hold, or fewer than two."""
+
+    code = "SRV-050"
+
+    def __init__(self, *, n_runs: int, most: int) -> None:
+        super().__init__(
+            f"{n_runs} runs were chosen; choose 2 to {most} of the list to compare them",
+            n_runs=n_runs,
+            most=most,
         )
 
 

@@ -142,12 +142,16 @@ def _registry(tx: Tx, under_way: list[Turn]) -> Station:
         champion = f", champion @{named['champion']}" if "champion" in named else ""
         facts[model] = f"{len(registry.versions_of(tx, model))} versions{champion}"
         champions += [f"{model}@{named['champion']}"] if "champion" in named else []
+    waiting = [turn for turn in under_way if turn.state is TurnState.AWAITING_APPROVAL]
     doing = {TurnState.PACKAGING: "packages", TurnState.SIGNING: "signs"}
     return Station(
         name="registry",
         headline=", ".join(champions) or "no champion yet",
-        doing="; ".join(f"{doing[t.state]} {t.model}" for t in under_way if t.state in doing),
-        needs_a_look=False,
+        doing="; ".join(
+            [f"{doing[t.state]} {t.model}" for t in under_way if t.state in doing]
+            + [f"{turn.model}@{turn.version} awaits a yes" for turn in waiting]
+        ),
+        needs_a_look=bool(waiting),
         facts=facts,
     )
 

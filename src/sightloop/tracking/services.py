@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from sightloop.contracts.numbers import Number, to_wire
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import store
+from sightloop.tracking.curves import MAX_POINTS, Curve, thin_curve
 from sightloop.tracking.values import MetricPoint, Run, RunArtifact, RunState
 
 
@@ -39,6 +43,50 @@ class PointFacts(msgspec.Struct, frozen=True, kw_only=True):
     value: Number
     step: int
     at_ms: int
+
+
+class ListExperiments(msgspec.Struct, frozen=True, kw_only=True):
+    """Some names of experiments, in their order."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
+class ExperimentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Names, sorted."""
+
+    experiments: list[str]
+
+
+class ShowMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which runs."""
+
+    runs: Annotated[list[str], Meta(max_length=500)]
+
+
+class RunMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest value of each metric, by run; a run that is not known has none."""
+
+    by_run: dict[str, dict[str, PointFacts]]
+
+
+class ShowCurves(msgspec.Struct, frozen=True, kw_only=True):
+    """The curves of which run, in at most so many points each."""
+
+    run: str
+    max_points: Annotated[int, Meta(ge=10, le=MAX_POINTS)] = MAX_POINTS
+    max_curves: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
+class RunCurves(msgspec.Struct, frozen=True, kw_only=True):
+    """Every metric of a run over its steps, by name."""
+
+    run: str
+    name: str
+    state: RunState
+    started_at_ms: int
+    curves: list[Curve]
+    n_left_out: int
+    """How many curves there are beyond those asked for."""
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +165,65 @@ def show_history(workspace: Workspace, call: Call, request: ShowHistory) -> Metr
         points = store.metric_history(tx, request.run, request.key)
     return MetricHistory(
         run=request.run, key=request.key, points=[_facts_of(point) for point in points]
+    )
+
+
+def list_experiments(workspace: Workspace, call: Call, request: ListExperiments) -> ExperimentList:
+    """The experiments runs belong to.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
+    require(call.actor, Permission.READ)
+    with workspace.db.read() as tx:
+        return ExperimentList(experiments=store.experiments(tx, limit=request.limit))
+
+
+def show_metrics(workspace: Workspace, call: Call, request: ShowMetrics) -> RunMetrics:
+    """The newest values of several runs at once.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
+    require(call.actor, Permission.READ)
+    with workspace.db.read() as tx:
+        found = store.latest_of_runs(tx, request.runs)
+    return RunMetrics(
+        by_run={
+            run: {key: _facts_of(point) for key, point in metrics.items()}
+            for run, metrics in found.items()
+        }
+    )
+
+
+def show_curves(workspace: Workspace, call: Call, request: ShowCurves) -> RunCurves:
+    """Every curve of a run, thinned so that a page can draw it.
+
+    Raises:
+        NotAllowed: the actor may not read.
+        RunUnknown: there is no such run.
+    """
+    require(call.actor, Permission.READ)
+    with workspace.db.read() as tx:
+        run = store.find_run(tx, request.run)
+        keys = sorted(store.latest_metrics(tx, run.id))
+        shown = {key: store.metric_columns(tx, run.id, key) for key in keys[: request.max_curves]}
+    return RunCurves(
+        run=run.id,
+        name=run.name,
+        state=run.state,
+        started_at_ms=run.started_at_ms,
+        curves=[
+            thin_curve(
+                key,
+                steps=columns.steps,
+                at_ms=columns.at_ms,
+                values=columns.values,
+                limit=request.max_points,
+            )
+            for key, columns in shown.items()
+        ],
+        n_left_out=len(keys) - len(shown),
     )
 
 

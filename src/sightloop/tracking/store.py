@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,6 +26,7 @@ from sqlalchemy import (
     RowMapping,
     Table,
     Text,
+    func,
     insert,
     select,
     tuple_,
@@ -59,6 +63,8 @@ _runs = Table(
     Column("exit_reason", Text),
     Index("tracking_runs_by_time", "started_at_ms", "id"),
     Index("tracking_runs_by_experiment", "experiment", "started_at_ms", "id"),
+    Index("tracking_runs_by_state", "state", "started_at_ms", "id"),
+    Index("tracking_runs_by_both", "experiment", "state", "started_at_ms", "id"),
 )
 # No foreign key to the run: points may move to a database file of their own, and checking it
 # would cost a lookup for each of a thousand points in a batch.
@@ -95,6 +101,14 @@ _artifacts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("run", "name"),
 )
+
+
+class MetricColumns(NamedTuple):
+    """The points of one metric, column by column, each (n_points,)."""
+
+    steps: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
 
 
 def start_run(
@@ -292,6 +306,44 @@ def latest_metrics(tx: Tx, run: str) -> dict[str, MetricPoint]:
     """The newest point of each metric: highest step, then latest time, then greatest value."""
     query = select(_latest).where(_latest.c.run == run).order_by(_latest.c.key)
     return {point.key: point for point in _points_of(tx.execute(query).mappings())}
+
+
+def latest_of_runs(tx: Tx, runs: Sequence[str]) -> dict[str, dict[str, MetricPoint]]:
+    """`latest_metrics` of several runs, at most some hundred, in one query."""
+    query = select(_latest).where(_latest.c.run.in_(runs)).order_by(_latest.c.run, _latest.c.key)
+    found: dict[str, dict[str, MetricPoint]] = {run: {} for run in runs}
+    for row in tx.execute(query).mappings():
+        (point,) = _points_of([row])
+        found[row["run"]][point.key] = point
+    return found
+
+
+def metric_columns(tx: Tx, run: str, key: str) -> MetricColumns:
+    """Every point of one metric as `metric_history` orders them; quick for a million."""
+    columns = (_points.c.step, _points.c.at_ms, _points.c.is_nan, _points.c.value)
+    query = (
+        select(*columns)
+        .where((_points.c.run == run) & (_points.c.key == key))
+        .order_by(_points.c.step, _points.c.at_ms)
+    )
+    rows = tx.execute(query).all()
+    values = [math.nan if is_nan else value for _, _, is_nan, value in rows]
+    return MetricColumns(
+        steps=np.array([row[0] for row in rows], dtype=np.int64),
+        at_ms=np.array([row[1] for row in rows], dtype=np.int64),
+        values=np.array(values, dtype=np.float64),
+    )
+
+
+def experiments(tx: Tx, *, limit: int) -> list[str]:
+    """Names of experiments, sorted; each costs one look into an index, however many runs it has."""
+    found: list[str] = []
+    query = select(func.min(_runs.c.experiment))
+    name = tx.execute(query).scalar()
+    while name is not None and len(found) < limit:
+        found.append(name)
+        name = tx.execute(query.where(_runs.c.experiment > name)).scalar()
+    return found
 
 
 def _require_running(tx: Tx, run: str, *, wanted: str) -> Run:

@@ -16,6 +16,7 @@ __all__ = [
     "launcher",
     "limits",
     "lines",
+    "logs",
     "process",
     "reasons",
     "recording",

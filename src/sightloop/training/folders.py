@@ -29,8 +29,9 @@ from sightloop.training import launcher
 from sightloop.training.process import find_process
 from sightloop.training.reasons import ExitReason
 
-LOG_TAIL_BYTES = 4096
 LOG_TAIL_LINES = 20
+BYTES_PER_LINE = 200
+"""More than most have: so much of a file is read to find its last lines."""
 WAIT_FOR_CLAIM_S = 0.1
 
 # Progress bars redraw their line and colour it; neither helps in an error message.
@@ -76,15 +77,26 @@ class JobFolder:
 
     def log_tail(self) -> str:
         """The last lines the engine printed, without terminal codes."""
-        try:
-            with self.log_file.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - LOG_TAIL_BYTES))
-                text = file.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-        lines = _TERMINAL_CODES.sub("", text).replace("\r", "\n").splitlines()
-        return "\n".join([line.rstrip() for line in lines if line.strip()][-LOG_TAIL_LINES:])
+        return tail_of(self.log_file, n_lines=LOG_TAIL_LINES)
+
+
+def tail_of(log_file: Path, *, n_lines: int) -> str:
+    """The last lines of a log that are not empty, as a terminal would show them; "" without one.
+
+    Of a line that was written over and over, as progress bars do, the last state counts.
+    """
+    try:
+        with log_file.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - n_lines * BYTES_PER_LINE))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = []
+    for line in _TERMINAL_CODES.sub("", text).split("\n"):
+        states = [state.rstrip() for state in line.split("\r") if state.strip()]
+        lines += states[-1:]
+    return "\n".join(lines[-n_lines:])
 
 
 def folder_of(workspace: Workspace, run: str) -> JobFolder:

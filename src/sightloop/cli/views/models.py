@@ -14,7 +14,7 @@ from sightloop.kernel.digests import short
 from sightloop.loop.evidence import EvidenceChain
 from sightloop.registry.card import ModelCard
 from sightloop.registry.catalogue import ModelList, VersionList
-from sightloop.registry.values import VerdictRecord
+from sightloop.registry.values import Approval, VerdictRecord
 
 
 def models(found: ModelList) -> RenderableType:
@@ -64,6 +64,8 @@ def version(card: ModelCard) -> RenderableType:
         parts += [Text(), evaluation(found)]
     if card.verdict is not None:
         parts += [Text(), verdict_record(card.verdict)]
+    if card.approval is not None:
+        parts += [Text(), approval(card.approval)]
     return Group(*parts)
 
 
@@ -92,6 +94,12 @@ def verdict_record(record: VerdictRecord) -> RenderableType:
     return Group(head, table(("rule", "says", "because"), rows, empty="no rule was asked"))
 
 
+def approval(found: Approval) -> RenderableType:
+    """What a person decided."""
+    word = {"approve": "approved", "reject": "rejected"}[found.decision]
+    return Text(f"{found.model}@{found.number} {word} by {found.by}: {found.comment}")
+
+
 def evidence(chain: EvidenceChain) -> RenderableType:
     """The chain as a tree, from devices down to pixels."""
     tree = Tree(f"[bold]{chain.version.name}[/]  bundle {chain.version.bundle}")
@@ -104,6 +112,8 @@ def evidence(chain: EvidenceChain) -> RenderableType:
         verdict = tree.add(f"verdict {chain.verdict.id}: {chain.verdict.verdict.outcome}")
         for rule in chain.verdict.verdict.rules:
             verdict.add(Text(f"{rule.rule}: {rule.outcome} - {rule.reason}"))
+    if chain.approval is not None:
+        tree.add(approval(chain.approval))
     if chain.evaluation is not None:
         tree.add(f"evaluation {chain.evaluation.id} on {short(chain.evaluation.commit)}")
     run = tree.add(f"run {chain.run.id}: {chain.run.inputs.engine}, {chain.run.inputs.hardware}")

@@ -7,8 +7,10 @@ from rich.text import Text
 
 from sightloop.cli.render import facts, state, table, when
 from sightloop.kernel.digests import short
+from sightloop.tracking.curves import differing
 from sightloop.tracking.services import RunFacts, RunPage
 from sightloop.tracking.values import Run
+from sightloop.training.logs import LogTail
 
 
 def runs(page: RunPage) -> RenderableType:
@@ -60,6 +62,33 @@ def run_facts(found: RunFacts) -> RenderableType:
         Text(),
         table(("artifact", "size", "blob"), files, empty="no artifacts"),
     )
+
+
+def comparison(found: list[RunFacts]) -> RenderableType:
+    """Runs side by side: inputs that differ, then every metric's newest value."""
+    sides = [
+        {"data": one.run.inputs.dataset_commit, "seed": str(one.run.inputs.seed)}
+        | {"engine": f"{one.run.inputs.engine} {one.run.inputs.engine_version}"}
+        | one.run.inputs.parameters
+        for one in found
+    ]
+    columns = ("", *(one.run.name for one in found))
+    inputs = ((name, *(side.get(name, "-") for side in sides)) for name in differing(sides))
+    keys = sorted({key for one in found for key in one.metrics})
+    metrics = (
+        (key, *(one.metrics[key].value if key in one.metrics else "-" for one in found))
+        for key in keys
+    )
+    return Group(
+        table(columns, inputs, empty="the same went into all of them"),
+        Text(),
+        table(columns, metrics, empty="nothing was measured"),
+    )
+
+
+def log_tail(found: LogTail) -> RenderableType:
+    """As the engine printed it: brackets are no markup."""
+    return Text(found.text or "nothing was printed")
 
 
 def _duration(found: Run) -> str:

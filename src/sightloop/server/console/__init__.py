@@ -10,9 +10,11 @@ __all__ = [
     "formats",
     "live",
     "loop_pages",
+    "model_pages",
     "pictures",
     "rendering",
     "router",
+    "run_pages",
     "session",
     "words",
 ]

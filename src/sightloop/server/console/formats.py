@@ -11,6 +11,7 @@ from markupsafe import Markup
 from sightloop.kernel.clock import format_utc
 
 MISSING = "–"
+_ID_DIGITS = 22
 
 
 def when(at_ms: int | None) -> Markup | str:
@@ -92,6 +93,17 @@ def short(identity: str, length: int = 12) -> str:
     return identity.removeprefix("sha256:")[:length] if identity.startswith("sha256:") else identity
 
 
+def label(text: str) -> str:
+    """A name as a person gave it; only an id or digest of ours is shortened.
+
+    >>> label("turn_qmad48w3ma6jzr0aeagt8t"), label("with_mosaic_and_flips")
+    ('turn_qmad48w3', 'with_mosaic_and_flips')
+    """
+    kind, _, digits = text.partition("_")
+    is_id = kind.isalpha() and len(digits) == _ID_DIGITS and digits.isalnum() and digits.islower()
+    return short(text) if is_id or text.startswith("sha256:") else text
+
+
 def clipped(text: str, limit: int = 80) -> str:
     """A text of any length, cut where it would tear the page.
 
@@ -104,6 +116,7 @@ def clipped(text: str, limit: int = 80) -> str:
 FILTERS = {
     "clipped": clipped,
     "duration": duration,
+    "label": label,
     "number": number,
     "share": share,
     "short": short,

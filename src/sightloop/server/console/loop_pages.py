@@ -18,6 +18,7 @@ from sightloop.loop.services import (
     show_loop,
     show_turn,
 )
+from sightloop.loop.turns import TurnState
 from sightloop.registry.catalogue import ListModels, list_models
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Viewer, viewer_of
@@ -126,6 +127,12 @@ def _waiting(stations: list[Station], status: LoopStatus) -> list[Waiting]:
         )
     if by_name["device"].needs_a_look:
         found.append(Waiting(f"devices: {by_name['device'].headline}", "/fleet", "devices list"))
+    for turn in status.turns:
+        if turn.state is TurnState.AWAITING_APPROVAL:
+            name = f"{turn.model}@{turn.version}"
+            text = f"{name} passed its gate: approve or reject it"
+            href = f"/models/{turn.model}/{turn.version}#decide"
+            found.append(Waiting(text, href, f"models approve {name} -m COMMENT"))
     failed = [step for step in status.steps if step.state == "failed"]
     if failed:
         text = f"step {failed[-1].name!r} failed: {str(failed[-1].error).strip().splitlines()[-1]}"

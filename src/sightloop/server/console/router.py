@@ -5,7 +5,15 @@ from __future__ import annotations
 from litestar import Router
 
 from sightloop.kernel.errors import SightloopError
-from sightloop.server.console import assets, live, loop_pages, pictures, session
+from sightloop.server.console import (
+    assets,
+    live,
+    loop_pages,
+    model_pages,
+    pictures,
+    run_pages,
+    session,
+)
 from sightloop.server.console.rendering import answer_page_bug, answer_page_refusal
 
 
@@ -20,7 +28,25 @@ def console_router() -> Router:
             loop_pages.state,
             loop_pages.turn_page,
             loop_pages.turns,
+            model_pages.model_page,
+            model_pages.models_compare,
+            model_pages.models_page,
+            model_pages.version_card,
+            model_pages.version_comparison,
+            model_pages.version_decide,
+            model_pages.version_evidence,
+            model_pages.version_page,
+            model_pages.version_state,
             pictures.picture,
+            run_pages.run_cancel,
+            run_pages.run_file,
+            run_pages.run_log,
+            run_pages.run_page,
+            run_pages.run_state,
+            run_pages.runs_compare,
+            run_pages.runs_curves,
+            run_pages.runs_page,
+            run_pages.runs_rows,
             session.sign_in,
             session.sign_in_page,
             session.sign_out,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sightloop.server.console.formats import short
+from sightloop.server.console.formats import clipped, short
 
 Data = Mapping[str, Any]
 TOPICS: Mapping[str, str] = {
@@ -170,7 +170,13 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "incident.opened": _incident("opened"),
     "labels.committed": _labels_committed,
     "labels.verified": _labelled,
+    "model.approved": lambda _, d: Told(
+        f"{_version(d)} was approved: {clipped(d['comment'], 120)}", _model_href(d), "good"
+    ),
     "model.packaged": lambda _, d: Told(f"{_version(d)} was packaged", _model_href(d)),
+    "model.rejected": lambda _, d: Told(
+        f"{_version(d)} was rejected: {clipped(d['comment'], 120)}", _model_href(d), "bad"
+    ),
     "model.signed": lambda _, d: Told(f"{_version(d)} was signed", _model_href(d)),
     "rollout.aborted": _rollout("was stopped", "bad"),
     "rollout.advanced": _rollout("goes on"),

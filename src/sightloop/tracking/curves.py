@@ -1,0 +1,116 @@
+"""Curves as they are drawn: thinned without losing their extremes, sorted into charts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_POINTS = 2000
+"""Of one curve: more than a screen has columns."""
+
+_TELLING = ("map50-95", "map50", "map", "ap50", "accuracy", "f1", "recall", "precision", "loss")
+"""Parts of names of metrics, the most telling of a model first."""
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric over a run, thinned; the lists are equally long."""
+
+    key: str
+    n_points: int
+    """How many were logged."""
+    steps: list[int]
+    at_ms: list[int]
+    values: list[float | None]
+    """None where the value was not a finite number: the line has a gap there."""
+
+
+def thin_curve(
+    key: str,
+    *,
+    steps: NDArray[np.int64],
+    at_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
+    limit: int = MAX_POINTS,
+) -> Curve:
+    """The curve in at most `limit` points.
+
+    Args:
+        key: the metric's name.
+        steps: (n,): ascending.
+        at_ms: (n,): when each was logged.
+        values: (n,): anything a float can be.
+        limit: at least 4.
+    """
+    finite = np.where(np.isfinite(values), values, np.nan)
+    kept = _kept(finite, limit=limit)
+    return Curve(
+        key=key,
+        n_points=len(values),
+        steps=steps[kept].tolist(),
+        at_ms=at_ms[kept].tolist(),
+        values=[None if np.isnan(value) else float(value) for value in finite[kept]],
+    )
+
+
+def _kept(values: NDArray[np.float64], *, limit: int) -> list[int]:
+    """Ascending positions: both ends, and the least and the greatest of each stretch."""
+    n = len(values)
+    if n <= limit:
+        return list(range(n))
+    edges = np.linspace(0, n, (limit - 2) // 2 + 1).astype(int)
+    kept = {0, n - 1}
+    for start, end in pairwise(edges):
+        part = values[start:end]
+        if np.isnan(part).all():
+            kept.add(int(start))
+        else:
+            kept |= {int(start + np.nanargmin(part)), int(start + np.nanargmax(part))}
+    return sorted(kept)
+
+
+def chart_of(key: str) -> str:
+    """Metrics with one prefix share a chart.
+
+    >>> chart_of("train/box_loss"), chart_of("accuracy")
+    ('train', '')
+    """
+    return key.rpartition("/")[0]
+
+
+def telling_metrics(runs: Iterable[Mapping[str, object]], *, most: int) -> list[str]:
+    """The metrics that say most about these runs, for the columns of a list.
+
+    The best value over a run wins over the newest of the same metric.
+
+    >>> telling_metrics([{"lr": 0, "metrics/mAP50": 0, "best/metrics/mAP50": 0}], most=2)
+    ['best/metrics/mAP50', 'lr']
+    """
+    keys = {key for metrics in runs for key in metrics}
+    ranked = sorted(keys, key=_rank)
+    chosen: list[str] = []
+    for key in ranked:
+        if f"best/{key}" not in chosen:
+            chosen.append(key)
+        if len(chosen) == most:
+            break
+    return chosen
+
+
+def _rank(key: str) -> tuple[int, bool, bool, str]:
+    name = key.lower()
+    telling = next((i for i, part in enumerate(_TELLING) if part in name), len(_TELLING))
+    return telling, not key.startswith("best/"), "val" not in name, key
+
+
+def differing(sides: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names whose values are not the same everywhere, sorted.
+
+    >>> differing([{"lr": "0.1", "epochs": "3"}, {"lr": "0.2", "epochs": "3"}])
+    ['lr']
+    """
+    names = sorted({name for side in sides for name in side})
+    return [name for name in names if len({side.get(name) for side in sides}) > 1]
