@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
+LABEL_LENGTH = 26
+"""Characters that fit left of a bar."""
 
 
 class Series(NamedTuple):
@@ -61,6 +63,13 @@ class _Scale:
 
     def at(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+class Amount(NamedTuple):
+    """A bar or column: its name and how long it is, at least 0."""
+
+    label: str
+    value: float
 
 
 def line_chart(
@@ -172,6 +181,45 @@ def timeline_chart(
         body.append(_text(left - 10, TOP + 34 * index + 20, lane, anchor="end"))
     body += [_marker(marker, x, bottom=height - BOTTOM) for marker in markers]
     return _frame(title, height, body)
+
+
+def bar_chart(amounts: Sequence[Amount], *, title: str, x_label: str) -> str:
+    """Amounts as bars below each other, each with its number."""
+    if not amounts:
+        return _frame(title, 60, [_text(WIDTH / 2, 34, "no data", anchor="middle")])
+    height, left = TOP + BOTTOM + 26 * len(amounts), 190
+    top = max(max(one.value for one in amounts), 1e-9)
+    x = _Scale(0, top * 1.02, left, WIDTH - RIGHT - 60)
+    body = _x_axis(x, height=height, label=x_label, left=left)
+    for index, one in enumerate(amounts):
+        at = TOP + 26 * index
+        label = one.label if len(one.label) <= LABEL_LENGTH else one.label[: LABEL_LENGTH - 1] + "…"
+        body.append(_text(left - 10, at + 17, label, anchor="end"))
+        body.append(
+            f'<rect class="fill first" x="{left}" y="{at + 4}" rx="2" '
+            f'width="{max(x.at(one.value) - left, 0.5):.1f}" height="18"/>'
+        )
+        body.append(_text(x.at(one.value) + 6, at + 17, f"{one.value:,g}"))
+    return _frame(title, height, body)
+
+
+def column_chart(amounts: Sequence[Amount], *, title: str, x_label: str, y_label: str) -> str:
+    """Amounts as columns side by side, for bins in their order."""
+    if not amounts:
+        return _frame(title, HEIGHT, [_text(WIDTH / 2, HEIGHT / 2, "no data", anchor="middle")])
+    y = _y_scale(0, max(max(one.value for one in amounts), 1))
+    body = _axes(None, y, x_label=x_label, y_label=y_label)
+    step = (WIDTH - LEFT - RIGHT) / len(amounts)
+    for index, one in enumerate(amounts):
+        at, left = y.at(one.value), LEFT + index * step
+        body.append(
+            f'<rect class="fill first" x="{left + 2:.1f}" y="{at:.1f}" '
+            f'width="{step - 4:.1f}" height="{HEIGHT - BOTTOM - at:.1f}">'
+            f"<title>{escape(one.label)}: {one.value:,g}</title></rect>"
+        )
+        middle = left + step / 2
+        body.append(_text(middle, HEIGHT - BOTTOM + 14, one.label, anchor="middle"))
+    return _frame(title, HEIGHT, body)
 
 
 def _frame(title: str, height: float, body: Sequence[str]) -> str:

@@ -167,15 +167,14 @@ def diff(found: CommitDiff) -> RenderableType:
     """Two commits compared: counts, then the samples."""
     counted = found.summary
     assert counted is not None, "the command waits for the counts"
+    samples_told = (
+        f"{counted.n_added} added, {counted.n_removed} removed, {counted.n_changed} changed"
+    )
     head = facts(
         [
             ("from", found.before),
             ("to", found.after),
-            (
-                "samples",
-                f"{counted.n_added} added, {counted.n_removed} removed, "
-                f"{counted.n_changed} changed",
-            ),
+            ("samples", samples_told),
             ("boxes", ", ".join(f"{n} {kind}" for kind, n in counted.boxes.items())),
             ("largest shift", f"{counted.largest_shift_px:g} px"),
             ("facts", ", ".join(f"{name}: {n}" for name, n in counted.fields.items()) or "same"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from sightloop.kernel.errors import SightloopError
-from sightloop.server.console import assets, live, loop_pages, pictures, session
+from sightloop.server.console import assets, dataset_pages, live, loop_pages, pictures, session
 from sightloop.server.console.rendering import answer_page_bug, answer_page_refusal
 
 
@@ -15,6 +15,10 @@ def console_router() -> Router:
         path="/",
         route_handlers=[
             assets.asset_file,
+            dataset_pages.compare,
+            dataset_pages.dataset,
+            dataset_pages.datasets,
+            dataset_pages.sample_page,
             live.live,
             loop_pages.home,
             loop_pages.state,
