@@ -76,6 +76,11 @@ class Prepared(Generic[_Key, _Value]):
             waited_s += _LOOK_EVERY_S
         return work.future.result()
 
+    def forget(self) -> None:
+        """Keep nothing; what is under way is finished for those who wait."""
+        with self._lock:
+            self._kept.clear()
+
     def _begin(self, key: _Key, make: Callable[[Progress], _Value]) -> _Work[_Value]:
         work: _Work[_Value] = _Work(Future(), Pending("waiting", 0, 0))
 

@@ -187,16 +187,16 @@ def bar_chart(amounts: Sequence[Amount], *, title: str, x_label: str) -> str:
     """Amounts as bars below each other, each with its number."""
     if not amounts:
         return _frame(title, 60, [_text(WIDTH / 2, 34, "no data", anchor="middle")])
-    height, left = TOP + BOTTOM + 26 * len(amounts), 190
+    labels = [_clipped(one.label) for one in amounts]
+    height, left = TOP + BOTTOM + 26 * len(amounts), 24 + 6.6 * max(map(len, labels))
     top = max(max(one.value for one in amounts), 1e-9)
     x = _Scale(0, top * 1.02, left, WIDTH - RIGHT - 60)
     body = _x_axis(x, height=height, label=x_label, left=left)
-    for index, one in enumerate(amounts):
+    for index, (one, label) in enumerate(zip(amounts, labels, strict=True)):
         at = TOP + 26 * index
-        label = one.label if len(one.label) <= LABEL_LENGTH else one.label[: LABEL_LENGTH - 1] + "…"
         body.append(_text(left - 10, at + 17, label, anchor="end"))
         body.append(
-            f'<rect class="fill first" x="{left}" y="{at + 4}" rx="2" '
+            f'<rect class="fill first" x="{left:.1f}" y="{at + 4}" rx="2" '
             f'width="{max(x.at(one.value) - left, 0.5):.1f}" height="18"/>'
         )
         body.append(_text(x.at(one.value) + 6, at + 17, f"{one.value:,g}"))
@@ -227,6 +227,10 @@ def _frame(title: str, height: float, body: Sequence[str]) -> str:
         f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height:.0f}">'
         f"<title>{escape(title)}</title>{''.join(body)}</svg>"
     )
+
+
+def _clipped(label: str) -> str:
+    return label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
 
 
 def _axes(x: _Scale | None, y: _Scale, *, x_label: str, y_label: str) -> list[str]:

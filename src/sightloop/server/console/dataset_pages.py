@@ -54,6 +54,7 @@ N_COMMITS = 20
 N_IMAGES = 48
 N_PAIRS = 12
 N_ROWS = 200
+N_LEGEND = 10
 N_FIELDS = 8
 """Slice fields that get a filter and a chart of their own."""
 
@@ -178,8 +179,10 @@ def _images(
     after = request.query_params.get("after", "")
     # By digest: between two pages the branch may have moved.
     listed = _listed(workspace, viewer, found.commit, fields, after=after, limit=N_IMAGES)
+    # One wait per page: both stand on the same index.
+    patience_s = 0.0 if listed.pending else PATIENCE_S
     counted = show_statistics(
-        workspace, viewer.call, ShowStatistics(ref=found.commit, patience_s=PATIENCE_S)
+        workspace, viewer.call, ShowStatistics(ref=found.commit, patience_s=patience_s)
     )
     styles = class_styles(found.record.taxonomy)
     return {
@@ -192,6 +195,7 @@ def _images(
             )
             for one in listed.samples
         ],
+        "legend": [(one.name, styles[one.id]) for one in found.record.taxonomy.classes][:N_LEGEND],
         "pending": listed.pending or counted.pending,
         "choices": _choices(found, counted.statistics),
         "slice_choices": _slice_choices(counted.statistics),
