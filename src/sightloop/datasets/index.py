@@ -227,7 +227,7 @@ def changed_index(
     lasting = moves[old.boxes.rows] >= 0
     return Index(
         commit=commit,
-        ids=keys[order].tobytes(),
+        ids=keys[order].astype(">u8").tobytes(),  # joining made them native
         splits=np.concatenate([old.splits[keep], part.splits])[order],
         lanes=np.concatenate([old.lanes[keep], part.lanes])[order],
         strata=_joined(old.strata, part.strata, moves, added),
