@@ -50,6 +50,9 @@ PURE = (
     "datasets/values",
     "datasets/tree",
     "datasets/splits",
+    "datasets/diff",
+    "datasets/index",
+    "datasets/statistics",
     "evaluation/matching",
     "evaluation/bootstrap",
     "evaluation/gate",
@@ -60,6 +63,7 @@ PURE = (
     "fleet/rollout",
     "loop/rules",
     "server/charts",
+    "server/console/dataset_drawings",
     "server/console/formats",
     "server/console/words",
 )

@@ -7,6 +7,7 @@ Nothing here needs the network or a build step; scripts and styles are files in 
 
 __all__ = [
     "assets",
+    "dataset_addresses",
     "dataset_drawings",
     "dataset_pages",
     "formats",

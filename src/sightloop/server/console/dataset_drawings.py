@@ -1,15 +1,14 @@
-"""What dataset pages draw: boxes over pictures in colours, bars of counts, addresses. Pure."""
+"""What dataset pages draw: boxes over pictures in colours, changes in words, charts. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
 
 from sightloop.datasets.diff import BoxChange, SampleDiff, area_of
 from sightloop.datasets.index import size_of
 from sightloop.datasets.statistics import Bin, Statistics
-from sightloop.datasets.values import Annotation, BoxPx, ClassId, Sample, Taxonomy
+from sightloop.datasets.values import Annotation, AnnotationId, BoxPx, ClassId, Sample, Taxonomy
 from sightloop.server import charts
 
 N_COLOURS = 10
@@ -18,9 +17,6 @@ MAX_BOXES_LISTED = 500
 MAX_BARS = 20
 MAX_VALUE_LENGTH = 200
 """Longer slice values and class names are shown clipped and not offered as a filter."""
-
-COMPARE = "compare"
-Query = Sequence[tuple[str, str]]
 
 
 class Stroke(NamedTuple):
@@ -108,35 +104,6 @@ def pair_of(change: SampleDiff, names: Mapping[ClassId, str]) -> Pair:
     return Pair(change, known, _look(change.before, looks), _look(change.after, looks), lines)
 
 
-def filter_query(fields: Query, **changes: str | None) -> str:
-    """The query of an address; every pair that is not empty, with these changes.
-
-    >>> filter_query([("slice", "line=A"), ("slice", "light=low"), ("after", "x")], after=None)
-    '?slice=line%3DA&slice=light%3Dlow'
-    """
-    pairs = [(name, value) for name, value in fields if value and name not in changes]
-    pairs += [(name, value) for name, value in changes.items() if value]
-    return f"?{urlencode(pairs)}" if pairs else "?"
-
-
-def ref_address(ref: str, *, commit: str) -> str:
-    """Where a page about what `ref` names is found.
-
-    A slash in a branch's name reads `~` in addresses, which no name contains; a branch that is
-    called like one of our pages is reached by its commit.
-
-    >>> ref_address("lines/a", commit="sha256:1a"), ref_address("compare", commit="sha256:1a")
-    ('/datasets/lines~a', '/datasets/1a')
-    """
-    name = commit.removeprefix("sha256:") if ref == COMPARE else ref
-    return f"/datasets/{quote(name.removeprefix('sha256:').replace('/', '~'), safe='~')}"
-
-
-def ref_of(text: str) -> str:
-    """The name in an address, as people write it."""
-    return text.replace("~", "/")
-
-
 def statistics_charts(counted: Statistics) -> dict[str, str]:
     """Charts by what they show; only of what there is."""
     return {
@@ -182,7 +149,7 @@ def slice_chart(field: str, amounts: Sequence[tuple[str, int, int]]) -> str:
     )
 
 
-def _look(sample: Sample | None, looks: Mapping[str, str]) -> list[Stroke]:
+def _look(sample: Sample | None, looks: Mapping[AnnotationId, str]) -> list[Stroke]:
     if sample is None:
         return []
     paths: dict[str, list[str]] = {}

@@ -30,17 +30,14 @@ from sightloop.datasets.index import LANES, SIZES, SPLITS
 from sightloop.datasets.statistics import Statistics
 from sightloop.datasets.values import SampleId
 from sightloop.kernel.workspace import Workspace
+from sightloop.server.console.dataset_addresses import Query, filter_query, ref_address, ref_of
 from sightloop.server.console.dataset_drawings import (
     MAX_VALUE_LENGTH,
     Pair,
-    Query,
     Stroke,
     class_styles,
     drawn_boxes,
-    filter_query,
     pair_of,
-    ref_address,
-    ref_of,
     slice_chart,
     statistics_charts,
     strokes,
