@@ -268,9 +268,10 @@ def _pairs(diff: CommitDiff) -> list[Pair]:
 
 
 def _fields(request: Request[Any, Any, Any]) -> Query:
-    """The filter's fields that are set, in the order of the address."""
+    """The filter's fields that are set."""
     pairs = request.query_params.multi_items()
-    return [(key, str(value)) for key, value in pairs if key in FILTERS and value]
+    given = [(key, str(value)) for key, value in pairs if key in FILTERS and value]
+    return sorted(given, key=lambda pair: FILTERS.index(pair[0]))
 
 
 def _listed(
