@@ -72,7 +72,8 @@ class Prepared(Generic[_Key, _Value]):
             if patience_s is not None and waited_s >= patience_s:
                 return work.state
             progress(work.state.what, work.state.done, work.state.total)
-            _wait(work.future)
+            left_s = _LOOK_EVERY_S if patience_s is None else patience_s - waited_s
+            _wait(work.future, min(left_s, _LOOK_EVERY_S))
             waited_s += _LOOK_EVERY_S
         return work.future.result()
 
@@ -101,7 +102,7 @@ class Prepared(Generic[_Key, _Value]):
         return work
 
 
-def _wait(future: Future[_Value]) -> None:
+def _wait(future: Future[_Value], seconds: float) -> None:
     finished = threading.Event()
     future.add_done_callback(lambda _: finished.set())
-    finished.wait(_LOOK_EVERY_S)
+    finished.wait(seconds)

@@ -55,7 +55,7 @@ N_LEGEND = 10
 N_FIELDS = 8
 """Slice fields that get a filter and a chart of their own."""
 
-PATIENCE_S = 0.1
+PATIENCE_S = 0.07
 """How long a page waits for an index before it says how far that is."""
 
 TABS = (("images", "Images"), ("statistics", "Statistics"), ("changes", "Changes"))
