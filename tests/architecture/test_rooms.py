@@ -51,6 +51,9 @@ PURE = (
     "datasets/tree",
     "datasets/splits",
     "tracking/curves",
+    "datasets/diff",
+    "datasets/index",
+    "datasets/statistics",
     "evaluation/matching",
     "evaluation/bootstrap",
     "evaluation/gate",
@@ -61,6 +64,7 @@ PURE = (
     "fleet/rollout",
     "loop/rules",
     "server/charts",
+    "server/console/dataset_drawings",
     "server/console/formats",
     "server/console/words",
 )

@@ -175,3 +175,45 @@ def test_an_empty_workspace_answers_every_question(root: Path, arguments: tuple[
     assert shown.exit_code == 0, shown.stderr
     assert shown.stdout.strip()
     assert json.loads(run(root, *arguments, "--json").stdout) is not None
+
+
+def committed_twice(root: Path, coco: Path) -> None:
+    import_(root, coco)
+    write_annotations(coco, boxes=[[5, 5, 10, 10], [20, 5, 10, 10]])
+    import_(root, coco)
+
+
+def test_a_diff_counts_and_lists_what_changed(root: Path, coco: Path):
+    committed_twice(root, coco)
+    log = json.loads(run(root, "data", "log", "--json").stdout)
+    before, after = log[1]["commit"], log[0]["commit"]
+    shown = run(root, "data", "diff", before, after)
+    assert shown.exit_code == 0
+    assert "0 added, 0 removed, 1 changed" in shown.stdout
+    facts = json.loads(run(root, "data", "diff", before, after, "--json").stdout)
+    assert facts["summary"]["boxes"]["added"] == 1
+    assert facts["samples"][0]["after"]["file_name"] == "a.jpg"
+
+
+def test_samples_can_be_filtered_and_looked_at(root: Path, coco: Path):
+    committed_twice(root, coco)
+    found = run(root, "data", "samples", "--class", "scratch", "--slice", "line=x", "--json")
+    (listed,) = json.loads(found.stdout)["samples"]
+    assert listed["sample"]["file_name"] == "a.jpg"
+    shown = run(root, "data", "sample", "main", listed["sample"]["id"])
+    assert "scratch" in shown.stdout
+    assert "b.jpg" in run(root, "data", "samples", "--without-boxes").stdout
+
+
+def test_statistics_are_printed_for_people_too(root: Path, coco: Path):
+    committed_twice(root, coco)
+    shown = run(root, "data", "stats")
+    assert shown.exit_code == 0
+    assert "2, 1 of them without a box" in shown.stdout
+
+
+def test_a_filter_with_a_value_that_is_none_says_which_there_are(root: Path, coco: Path):
+    import_(root, coco)
+    refused = run(root, "data", "samples", "--split", "dev")
+    assert refused.exit_code == 1
+    assert "one of: train, val, test, audit, quarantined" in refused.stderr

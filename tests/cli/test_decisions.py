@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.server.console import plant
 from typer.testing import CliRunner
 
 from sightloop.cli.main import app
+from tests.server.console import plant
 
 furnished = plant.furnished
 

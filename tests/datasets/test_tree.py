@@ -148,3 +148,21 @@ def test_the_empty_tree_has_a_root_and_no_rows():
     empty = tree.build({})
     assert empty.n_entries == 0
     assert list(tree.entries(MemoryNodes(empty), empty.root)) == []
+
+
+@given(some_rows, st.integers(1, 40))
+def test_pages_of_a_tree_are_its_entries_in_order(rows, limit: int):
+    built = tree.build(rows)
+    nodes, found, after = MemoryNodes(built), [], None
+    while page := tree.first_entries(nodes, built.root, limit=limit, after=after):
+        found += page
+        after = page[-1][0]
+    assert found == sorted(rows.items())
+
+
+def test_a_page_of_a_tree_reads_its_own_leaves_and_the_nodes_above():
+    built = tree.build(many(20_000))
+    nodes = MemoryNodes(built)
+    middle = sorted(many(20_000))[10_000]
+    assert len(tree.first_entries(nodes, built.root, limit=60, after=middle)) == 60
+    assert nodes.n_read < 30

@@ -9,14 +9,16 @@ import msgspec
 from sightloop.datasets.boxes import SizePx, overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
-from sightloop.datasets.drafts import Draft, Target, commit_change
+from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
 from sightloop.datasets.errors import BadSample
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, sample_id, strata_of
+from sightloop.kernel import events
 from sightloop.kernel.actors import Permission, require
+from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
 
@@ -93,6 +95,10 @@ class LoggedCommit(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     committed_at_ms: int
     n_samples: int
+    n_added: int | None = None
+    n_changed: int | None = None
+    n_removed: int | None = None
+    """Samples, against the first parent; None for a commit that was not made in this workspace."""
 
 
 def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> Committed:
@@ -185,6 +191,7 @@ def log_commits(workspace: Workspace, call: Call, request: LogCommits) -> list[L
         commit: Digest | None = resolve_ref(tx, request.ref)
         while commit is not None and len(logged) < request.limit:
             record = load_commit(tx, commit)
+            counts = _counts_told(tx, commit)
             logged.append(
                 LoggedCommit(
                     commit=commit,
@@ -193,10 +200,19 @@ def log_commits(workspace: Workspace, call: Call, request: LogCommits) -> list[L
                     message=record.message,
                     committed_at_ms=record.committed_at_ms,
                     n_samples=record.n_samples,
+                    n_added=counts.get("n_added"),
+                    n_changed=counts.get("n_changed"),
+                    n_removed=counts.get("n_removed"),
                 )
             )
             commit = record.parents[0] if record.parents else None
     return logged
+
+
+def _counts_told(tx: Tx, commit: Digest) -> dict[str, int]:
+    """What the event of the commit counted: cheaper than to compare it with its parent again."""
+    told = events.history(tx, subject=commit, limit=10)
+    return next((event.data for event in told if event.kind == DATASET_COMMITTED), {})
 
 
 def _committed(draft: Draft) -> Committed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
 
@@ -144,6 +146,29 @@ class NoSuchRef(NotFound):
         super().__init__(
             what="branch, tag or commit", name=name, hint="`sightloop data branch` lists branches"
         )
+
+
+class BadFilter(BadInput):
+    """A filter with a value that no sample or change can have."""
+
+    code = "DATA-011"
+
+    def __init__(self, *, what: str, value: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"{value[:80]!r} is no {what}; one of: {', '.join(known)}",
+            what=what,
+            value=value[:80],
+            known=list(known),
+        )
+
+
+class NoSuchSample(NotFound):
+    """The commit does not hold this sample."""
+
+    code = "DATA-012"
+
+    def __init__(self, *, sample: str, commit: str) -> None:
+        super().__init__(what="sample", name=sample[:80], hint=f"commit {commit} does not hold it")
 
 
 class HeadMoved(Conflict):

@@ -6,6 +6,7 @@ them. Nothing but the trees and the store needs the raw form.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NewType
 
 from sightloop.datasets.values import SampleId
@@ -18,6 +19,7 @@ SampleKey = NewType("SampleKey", bytes)
 """The 16 bytes of a sample id."""
 
 _PREFIX = "sha256:"
+_SAMPLE_BYTES = 16
 
 
 def object_key(digest: Digest) -> ObjectKey:
@@ -42,3 +44,14 @@ def sample_key(sample: SampleId) -> SampleKey:
 def sample_of_key(key: SampleKey) -> SampleId:
     """The id as everyone else writes it."""
     return SampleId(key.hex())
+
+
+def key_at(column: bytes, row: int) -> SampleKey:
+    """The key in that row of a column of sample keys, one after another."""
+    return SampleKey(column[row * _SAMPLE_BYTES : (row + 1) * _SAMPLE_BYTES])
+
+
+def row_after(column: bytes, sample: SampleId) -> int:
+    """The first row of an ascending column of sample keys that comes after the sample."""
+    key, n = sample_key(sample), len(column) // _SAMPLE_BYTES
+    return bisect_left(range(n), True, key=lambda row: key_at(column, row) > key)

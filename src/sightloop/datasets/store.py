@@ -170,9 +170,10 @@ def find_ref(tx: Tx, kind: RefKind, name: str) -> Ref | None:
     return None if row is None else Ref(*row)
 
 
-def list_refs(tx: Tx, kind: RefKind) -> list[Ref]:
-    """All refs of the kind, by name."""
-    query = select(_refs).where(_refs.c.kind == kind).order_by(_refs.c.name)
+def list_refs(tx: Tx, kind: RefKind, *, after: str = "", limit: int | None = None) -> list[Ref]:
+    """The refs of the kind, by name; with `after`, those whose name comes later."""
+    mine = (_refs.c.kind == kind) & (_refs.c.name > after)
+    query = select(_refs).where(mine).order_by(_refs.c.name).limit(limit)
     return [Ref(*row) for row in tx.execute(query)]
 
 

@@ -113,6 +113,35 @@ def entries(nodes: Nodes, root: Digest) -> Iterator[tuple[SampleId, Digest]]:
             yield sample_of_key(key), digest_of_key(row)
 
 
+def first_entries(
+    nodes: Nodes, root: Digest, *, limit: int, after: SampleId | None = None
+) -> list[tuple[SampleId, Digest]]:
+    """The first samples and their rows in order of the ids, or the first beyond `after`.
+
+    Reads only the leaves that these stand in, and the nodes above them.
+    """
+    bound = b"" if after is None else sample_key(after)
+    found: list[tuple[SampleKey, ObjectKey]] = []
+    # The nodes still to be read, the next one last, and whether `after` may be below it.
+    ahead = [(object_key(root), 0, after is not None)]
+    while ahead and len(found) < limit:
+        key, depth, is_on_edge = ahead.pop()
+        node = nodes.read([key])[key]
+        if _is_inner(node):
+            edge = _digit(bound, depth) if is_on_edge else -1
+            below = enumerate(_children(node))
+            ahead += reversed(
+                [
+                    (child.key, depth + 1, digit == edge)
+                    for digit, child in below
+                    if child.n_entries and digit >= edge
+                ]
+            )
+        else:
+            found += [(one, row) for one, row in _rows(_records(node)).items() if one > bound]
+    return [(sample_of_key(one), digest_of_key(row)) for one, row in found[:limit]]
+
+
 def differences(nodes: Nodes, old: Digest, new: Digest) -> list[Difference]:
     """What became of which id from one tree to the other, in order of the ids.
 
@@ -288,14 +317,16 @@ def _put(node: bytes, written: dict[ObjectKey, bytes]) -> ObjectKey:
 
 def _parts(ordered: list[_Bytes], depth: int) -> list[list[_Bytes]]:
     """Sorted keys or records, divided by their digit at `depth`."""
-
-    def digit(key: _Bytes) -> int:
-        byte = key[depth // 2]
-        return byte & 15 if depth % 2 else byte >> 4
-
-    starts = [bisect_left(ordered, value, key=digit) for value in range(FAN_OUT)]
+    starts = [
+        bisect_left(ordered, value, key=lambda key: _digit(key, depth)) for value in range(FAN_OUT)
+    ]
     ends = [*starts[1:], len(ordered)]
     return [ordered[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _digit(key: bytes, depth: int) -> int:
+    byte = key[depth // 2]
+    return byte & 15 if depth % 2 else byte >> 4
 
 
 def _is_inner(node: bytes) -> bool:

@@ -6,7 +6,14 @@ import threading
 
 import msgspec
 
-from sightloop.datasets import branches, coco_export, coco_import, commits
+from sightloop.datasets import (
+    branches,
+    browsing,
+    coco_export,
+    coco_import,
+    commits,
+    comparing,
+)
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
@@ -85,11 +92,17 @@ SERVICES: dict[str, Service] = {
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
     "data.commit": commits.commit_samples,
+    "data.diff": comparing.diff_commits,
     "data.export": coco_export.export_coco,
+    "data.find": browsing.find_commit,
+    "data.heads": browsing.list_heads,
     "data.import": coco_import.import_coco,
     "data.log": commits.log_commits,
     "data.retire": commits.retire_audits,
+    "data.sample": browsing.show_sample,
+    "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
+    "data.stats": browsing.show_statistics,
     "devices.enroll": enrolment.create_enrolment,
     "devices.list": devices.list_devices,
     "devices.show": devices.show_device,

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
+LABEL_LENGTH = 26
+"""Characters that fit left of a bar."""
 
 
 class Series(NamedTuple):
@@ -71,6 +73,13 @@ class _Scale:
 
     def at(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+class Amount(NamedTuple):
+    """A bar or column: its name and how long it is, at least 0."""
+
+    label: str
+    value: float
 
 
 def line_chart(
@@ -215,11 +224,54 @@ def timeline_chart(
     return _frame(title, height, body)
 
 
+def bar_chart(amounts: Sequence[Amount], *, title: str, x_label: str) -> str:
+    """Amounts as bars below each other, each with its number."""
+    if not amounts:
+        return _frame(title, 60, [_text(WIDTH / 2, 34, "no data", anchor="middle")])
+    labels = [_clipped(one.label) for one in amounts]
+    height, left = TOP + BOTTOM + 26 * len(amounts), 24 + 6.6 * max(map(len, labels))
+    top = max(max(one.value for one in amounts), 1e-9)
+    x = _Scale(0, top * 1.02, left, WIDTH - RIGHT - 60)
+    body = _x_axis(x, height=height, label=x_label, left=left)
+    for index, (one, label) in enumerate(zip(amounts, labels, strict=True)):
+        at = TOP + 26 * index
+        body.append(_text(left - 10, at + 17, label, anchor="end"))
+        body.append(
+            f'<rect class="fill first" x="{left:.1f}" y="{at + 4}" rx="2" '
+            f'width="{max(x.at(one.value) - left, 0.5):.1f}" height="18"/>'
+        )
+        body.append(_text(x.at(one.value) + 6, at + 17, f"{one.value:,g}"))
+    return _frame(title, height, body)
+
+
+def column_chart(amounts: Sequence[Amount], *, title: str, x_label: str, y_label: str) -> str:
+    """Amounts as columns side by side, for bins in their order."""
+    if not amounts:
+        return _frame(title, HEIGHT, [_text(WIDTH / 2, HEIGHT / 2, "no data", anchor="middle")])
+    y = _y_scale(0, max(max(one.value for one in amounts), 1))
+    body = _axes(None, y, x_label=x_label, y_label=y_label)
+    step = (WIDTH - LEFT - RIGHT) / len(amounts)
+    for index, one in enumerate(amounts):
+        at, left = y.at(one.value), LEFT + index * step
+        body.append(
+            f'<rect class="fill first" x="{left + 2:.1f}" y="{at:.1f}" '
+            f'width="{step - 4:.1f}" height="{HEIGHT - BOTTOM - at:.1f}">'
+            f"<title>{escape(one.label)}: {one.value:,g}</title></rect>"
+        )
+        middle = left + step / 2
+        body.append(_text(middle, HEIGHT - BOTTOM + 14, one.label, anchor="middle"))
+    return _frame(title, HEIGHT, body)
+
+
 def _frame(title: str, height: float, body: Sequence[str]) -> str:
     return (
         f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height:.0f}">'
         f"<title>{escape(title)}</title>{''.join(body)}</svg>"
     )
+
+
+def _clipped(label: str) -> str:
+    return label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
 
 
 def _axes(x: _Scale | None, y: _Scale, *, x_label: str, y_label: str) -> list[str]:

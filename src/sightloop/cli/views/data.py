@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import facts, table, when
+from sightloop.datasets.browsing import CommitStatistics, SamplePage, ShownSample
 from sightloop.datasets.coco_export import Exported
 from sightloop.datasets.coco_import import Imported
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
+from sightloop.datasets.comparing import CommitDiff
+from sightloop.datasets.diff import SampleDiff
 from sightloop.datasets.store import Ref
+from sightloop.datasets.values import Annotation, Sample
 from sightloop.kernel.digests import short
 
 SHOWN_PROBLEMS = 20
@@ -85,6 +90,139 @@ def branches(found: Iterable[Ref]) -> RenderableType:
     return table(
         ("branch", "commit"), rows, empty="no branch yet; `sightloop data import` makes one"
     )
+
+
+def samples(found: SamplePage) -> RenderableType:
+    """A page of samples, and how to get the next."""
+    rows = (
+        (
+            one.sample.id,
+            one.split,
+            _slices(one.sample),
+            len(one.sample.annotations),
+            one.sample.file_name,
+        )
+        for one in found.samples
+    )
+    listed = table(("sample", "split", "slices", "boxes", "file"), rows, empty="no sample fits")
+    end = f"{len(found.samples)} of {found.total} samples"
+    more = f"; the next with --after {found.next_after}" if found.next_after else ""
+    return Group(listed, Text(), Text(end + more, style="dim"))
+
+
+def sample(found: ShownSample) -> RenderableType:
+    """One sample."""
+    one = found.sample
+    names = {known.id: known.name for known in found.taxonomy.classes}
+    head = facts(
+        [
+            ("sample", one.id),
+            ("image", f"{one.image}, {one.width_px} x {one.height_px} px, {one.media_type}"),
+            ("file", one.file_name),
+            ("split", f"{found.split}, by key {one.split_key}"),
+            ("slices", _slices(one) or "none"),
+            ("lane", one.lane or "none"),
+        ]
+    )
+    boxes = (
+        (names.get(box.class_id, box.class_id), *_corners(box), box.source, box.state)
+        for box in one.annotations
+    )
+    steps = (
+        (short(step.commit), when(step.committed_at_ms), step.kind, step.actor, step.message)
+        for step in found.history
+    )
+    return Group(
+        head,
+        Text(),
+        table(("class", "x1", "y1", "x2", "y2", "source", "state"), boxes, empty="no box"),
+        Text(),
+        table(("commit", "when", "what", "who", "message"), steps, empty="no commit changed it"),
+    )
+
+
+def statistics(found: CommitStatistics) -> RenderableType:
+    """A commit, counted."""
+    counted = found.statistics
+    assert counted is not None, "the command waits for the counts"
+    head = facts(
+        [
+            ("commit", found.commit),
+            ("images", f"{counted.n_images}, {counted.n_without_boxes} of them without a box"),
+            ("boxes", f"{counted.n_boxes}, {counted.n_proposed} of them proposed"),
+            ("box sizes", ", ".join(f"{name} {n}" for name, n in counted.sizes.items())),
+        ]
+    )
+    classes = ((one.name, one.images, one.boxes) for one in counted.classes)
+    tables = [
+        table(("class", "images", "boxes"), classes, empty="no classes"),
+        table(("split", "images", "boxes"), counted.splits, empty="no images"),
+        table(("lane", "images", "boxes"), counted.lanes, empty="no images"),
+        *(table((one.field, "images", "boxes"), one.values, empty="-") for one in counted.slices),
+    ]
+    return Group(head, *(part for one in tables for part in (Text(), one)))
+
+
+def diff(found: CommitDiff) -> RenderableType:
+    """Two commits compared: counts, then the samples."""
+    counted = found.summary
+    assert counted is not None, "the command waits for the counts"
+    samples_told = (
+        f"{counted.n_added} added, {counted.n_removed} removed, {counted.n_changed} changed"
+    )
+    head = facts(
+        [
+            ("from", found.before),
+            ("to", found.after),
+            ("samples", samples_told),
+            ("boxes", ", ".join(f"{n} {kind}" for kind, n in counted.boxes.items())),
+            ("largest shift", f"{counted.largest_shift_px:g} px"),
+            ("facts", ", ".join(f"{name}: {n}" for name, n in counted.fields.items()) or "same"),
+        ]
+    )
+    classes = (
+        (
+            one.name,
+            f"+{one.added}",
+            f"-{one.removed}",
+            one.moved,
+            f"+{one.relabelled_to} -{one.relabelled_from}",
+            one.edited,
+        )
+        for one in counted.classes
+    )
+    columns = ("class", "added", "removed", "moved", "relabelled", "edited")
+    rows = ((one.id, one.kind, _changes(one), _name_of(one)) for one in found.samples)
+    listed = table(("sample", "what", "boxes and facts", "file"), rows, empty="no sample differs")
+    more = f"; the next with --beyond {found.next_beyond}" if found.next_beyond else ""
+    end = Text(f"{len(found.samples)} of {found.n_fitting} samples{more}", style="dim")
+    by_class = table(columns, classes, empty="no box differs")
+    return Group(head, Text(), by_class, Text(), listed, Text(), end)
+
+
+def _changes(change: SampleDiff) -> str:
+    kinds = Counter(kind for box in change.boxes for kind in box.kinds)
+    boxes = [f"{n} {kind}" for kind, n in kinds.items()]
+    return ", ".join(
+        [
+            *boxes,
+            *(f"{one.field}: {one.before or '-'} to {one.after or '-'}" for one in change.fields),
+        ]
+    )
+
+
+def _name_of(change: SampleDiff) -> str:
+    known = change.after or change.before
+    return known.file_name if known else ""
+
+
+def _slices(sample: Sample) -> str:
+    return ", ".join(f"{field}={value}" for field, value in sample.slices.items())
+
+
+def _corners(box: Annotation) -> tuple[str, ...]:
+    corners = box.geometry
+    return tuple(f"{one:.1f}" for one in (corners.x1, corners.y1, corners.x2, corners.y2))
 
 
 def _named(strata: dict[str, int]) -> list[tuple[str, int]]:

@@ -7,6 +7,9 @@ Nothing here needs the network or a build step; scripts and styles are files in 
 
 __all__ = [
     "assets",
+    "dataset_addresses",
+    "dataset_drawings",
+    "dataset_pages",
     "formats",
     "live",
     "loop_pages",

@@ -356,7 +356,7 @@ def _box(found: Comparison, box: Detection | LabelledBox) -> Box:
 
 def sample_address(commit: str, sample: str) -> str:
     """Where a page shows the sample as it is in the commit."""
-    return f"/datasets/{commit}/{sample}"
+    return f"/datasets/{commit}/samples/{sample}"
 
 
 def _saved(content: bytes, name: str, *, media_type: str) -> Response[bytes]:

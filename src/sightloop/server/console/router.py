@@ -7,6 +7,7 @@ from litestar import Router
 from sightloop.kernel.errors import SightloopError
 from sightloop.server.console import (
     assets,
+    dataset_pages,
     live,
     loop_pages,
     model_pages,
@@ -23,6 +24,10 @@ def console_router() -> Router:
         path="/",
         route_handlers=[
             assets.asset_file,
+            dataset_pages.compare,
+            dataset_pages.dataset,
+            dataset_pages.datasets,
+            dataset_pages.sample_page,
             live.live,
             loop_pages.home,
             loop_pages.state,
