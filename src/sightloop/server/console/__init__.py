@@ -7,9 +7,13 @@ Nothing here needs the network or a build step; scripts and styles are files in 
 
 __all__ = [
     "assets",
+    "event_lines",
+    "fleet_pages",
     "formats",
+    "incident_pages",
     "live",
     "loop_pages",
+    "paging",
     "pictures",
     "rendering",
     "router",

@@ -203,7 +203,8 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
         f"{_count(len(d['tasks']), 'task')} withdrawn: {d['reason']}", "/review"
     ),
     "telemetry.kept": lambda _, d: Told(
-        f"{_count(len(d['kept']), 'image')} kept by {short(d['device'])}", f"/fleet/{d['device']}"
+        f"{_count(len(d['kept']), 'image')} kept by {d.get('name') or short(d['device'])}",
+        f"/fleet/{d['device']}",
     ),
     "turn.ended": _turn,
     "turn.moved": _turn,
