@@ -89,11 +89,14 @@ def list_kept(
     lanes: Collection[Lane] | None = None,
     streams: Collection[StreamKey] | None = None,
     since_ms: int = 0,
+    until_ms: int | None = None,
     bundle: Digest | None = None,
     limit: int = 1000,
 ) -> list[KeptImage]:
-    """Kept images captured at or after `since_ms`, the latest first; None selects every value."""
+    """Kept images captured from `since_ms` to `until_ms`, the latest first; None takes any."""
     query = select(_kept).where(_kept.c.captured_at_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(_kept.c.captured_at_ms <= until_ms)
     if lanes is not None:
         query = query.where(_kept.c.lane.in_(lanes))
     if streams is not None:

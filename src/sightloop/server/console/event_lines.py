@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sightloop.fleet.overview import NameDevices, name_devices
 from sightloop.kernel.events import Event
 from sightloop.kernel.workspace import Workspace
@@ -58,22 +60,34 @@ def named(text: str, names: Mapping[str, str]) -> str:
     return _DEVICE_ID.sub(lambda found: names.get(found[0], found[0]), text)
 
 
+def without_turn(reason: str) -> str:
+    """Why an incident was closed, without the turn's id: pages link the turn.
+
+    >>> without_turn("answered by pcb@2 (turn turn_1)"), without_turn("lamp (left) replaced")
+    ('answered by pcb@2', 'lamp (left) replaced')
+    """
+    head, _, tail = reason.rpartition(" (turn ")
+    return head if head and tail.endswith(")") else reason
+
+
 def ids_in(texts: Iterable[str]) -> set[str]:
     """The device ids that these texts mention."""
     return {found for text in texts for found in _DEVICE_ID.findall(text)}
 
 
 def gathered(events: Sequence[Event]) -> list[Event]:
-    """The events, with neighbours that chose or opened tasks for one reason told as one."""
+    """The events, where images were chosen and opened in turns with a line for each kind."""
     kept: list[Event] = []
+    n_apart = 0  # lines before the present run of choosing and opening
     for event in events:
-        before = kept[-1] if kept else None
-        if before is not None and event.kind in _GATHERED and _is_like(before, event):
-            tasks = [*before.data["tasks"], *event.data["tasks"]]
-            data = {**event.data, "tasks": tasks}
-            kept[-1] = Event(
-                event.number, event.kind, event.subject, event.actor, event.at_ms, data
-            )
+        if event.kind not in _GATHERED:
+            kept.append(event)
+            n_apart = len(kept)
+            continue
+        like = [at for at in range(n_apart, len(kept)) if _is_like(kept[at], event)]
+        if like:
+            tasks = [*kept[like[0]].data["tasks"], *event.data["tasks"]]
+            kept[like[0]] = msgspec.structs.replace(event, data={**event.data, "tasks": tasks})
         else:
             kept.append(event)
     return kept
@@ -95,5 +109,5 @@ def _with_names(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     if data.get("device") in names:
         told.setdefault("name", names[data["device"]])
     if isinstance(data.get("reason"), str):
-        told["reason"] = named(data["reason"], names)
+        told["reason"] = without_turn(named(data["reason"], names))
     return told

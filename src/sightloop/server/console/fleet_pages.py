@@ -71,7 +71,7 @@ def fleet(request: Request[Any, Any, Any]) -> Response[str]:
         viewer.call,
         PageDevices(wanted=wanted, after=unpack(params.get("after", ""), Place), limit=N_DEVICES),
     )
-    values = {
+    values: dict[str, Any] = {
         "groups": list(grouped(found.devices)),
         "after": pack(found.after),
         "counts": count_fleet(workspace, viewer.call, CountFleet()),
@@ -90,7 +90,7 @@ def device_page(device: FromPath[str], request: Request[Any, Any, Any]) -> Respo
     viewer, workspace = viewer_of(request), workspace_of(request)
     details = show_details(workspace, viewer.call, ShowDetails(device=device))
     kept = ShowImages(kept=[one.id for one in details.kept])
-    values = {
+    values: dict[str, Any] = {
         "details": details,
         "line": details.line,
         "latency": latency_chart(details, now_ms=workspace.clock.now_ms()),
@@ -134,7 +134,7 @@ def rollouts(request: Request[Any, Any, Any]) -> Response[str]:
     )
     found = page_rollouts(workspace, viewer.call, wanted)
     names = names_of(workspace, viewer, ids_in(one.reason for one in found.rollouts))
-    values = {
+    values: dict[str, Any] = {
         "found": found,
         "reasons": {one.id: named(one.reason, names) for one in found.rollouts},
         "after": pack(found.after),
@@ -158,7 +158,7 @@ def rollout_page(rollout: FromPath[str], request: Request[Any, Any, Any]) -> Res
     found = watch_rollout(workspace, viewer.call, wanted)
     names = names_of(workspace, viewer, ids_in([found.rollout.reason]))
     events = latest_events(workspace, viewer.call, ListLatest(subject=rollout, limit=50)).events
-    values = {
+    values: dict[str, Any] = {
         "rollout": found.rollout,
         "found": found,
         "reason": named(found.rollout.reason, names),

@@ -34,13 +34,14 @@ from sightloop.monitoring.pages import Near, Opened, WantedIncidents
 from sightloop.monitoring.references import Guarantee
 from sightloop.registry.catalogue import ListModels, list_models
 from sightloop.review.images import ShowImages, show_images
-from sightloop.server.console.event_lines import gathered, lines_of, names_of
+from sightloop.server.console.event_lines import gathered, lines_of, names_of, without_turn
 from sightloop.server.console.formats import number, share
 from sightloop.server.console.paging import one_of, pack, unpack
 from sightloop.server.console.rendering import is_fragment, page
 from sightloop.server.console.session import Viewer, form_of, viewer_of
 from sightloop.server.context import workspace_of
 from sightloop.server.incident_charts import loss_chart, picture_alarm
+from sightloop.telemetry.values import StreamKey
 
 N_INCIDENTS, N_MONITORS, N_PROMISES = 50, 50, 5
 N_HISTOGRAMS, N_IMAGES = 3, 24
@@ -62,7 +63,7 @@ def incidents(request: Request[Any, Any, Any]) -> Response[str]:
     found = page_incidents(
         workspace, viewer.call, PageIncidents(wanted=wanted, after=after, limit=N_INCIDENTS)
     )
-    values = {
+    values: dict[str, Any] = {
         "found": found,
         "names": names_of(workspace, viewer, (one.device for one in found.incidents)),
         "after": pack(found.after),
@@ -88,7 +89,7 @@ def _monitors(request: Request[Any, Any, Any]) -> Response[str]:
     found = page_monitors(workspace, viewer.call, wanted)
     asked = ListPromises(model=wanted.model, limit=N_PROMISES)
     promises = list_promises(workspace, viewer.call, asked).promises
-    values = {
+    values: dict[str, Any] = {
         "found": found,
         "names": names_of(workspace, viewer, (one.device for one in found.monitors)),
         "versions": {one.bundle: f"{one.model}@{one.number}" for one in promises if one.model},
@@ -113,8 +114,18 @@ def incident_page(incident: FromPath[str], request: Request[Any, Any, Any]) -> R
     viewer, workspace = viewer_of(request), workspace_of(request)
     explained = explain_incident(workspace, viewer.call, FindIncident(incident=incident))
     story = follow_incident(workspace, viewer.call, FollowIncident(incident=incident))
-    wanted = ShowImages(kept=explained.evidence.kept, incident=incident, limit=N_IMAGES)
-    values = {
+    wanted = ShowImages(
+        kept=explained.evidence.kept,
+        incident=incident,
+        stream=StreamKey(explained.incident.device, explained.incident.stream),
+        since_ms=explained.evidence.change_at_ms,
+        until_ms=explained.incident.closed_at_ms,
+        limit=N_IMAGES,
+    )
+    loss = explained.evidence.loss
+    values: dict[str, Any] = {
+        "alarm": picture_alarm(explained, n_histograms=N_HISTOGRAMS),
+        "losses": "" if loss is None else loss_chart(loss),
         "incident": explained.incident,
         "evidence": explained.evidence,
         "supporting": explained.supporting,
@@ -123,19 +134,10 @@ def incident_page(incident: FromPath[str], request: Request[Any, Any, Any]) -> R
         "lines": lines_of(workspace, viewer, gathered(story.events)),
         "device": names_of(workspace, viewer, [explained.incident.device]),
         "policy": _policy_now(workspace, viewer, explained.incident),
-        "closed_because": _without_ids(explained.incident.closed_because),
+        "closed_because": without_turn(explained.incident.closed_because),
     }
-    if is_fragment(request):
-        return page(request, "_incident-state.html", viewer, **values)
-    loss = explained.evidence.loss
-    return page(
-        request,
-        "incident.html",
-        viewer,
-        alarm=picture_alarm(explained, n_histograms=N_HISTOGRAMS),
-        losses="" if loss is None else loss_chart(loss),
-        **values,
-    )
+    template = "_incident-state.html" if is_fragment(request) else "incident.html"
+    return page(request, template, viewer, **values)
 
 
 @post("/incidents/{incident:str}/close", status_code=303)
@@ -203,9 +205,3 @@ def _device_id(workspace: Workspace, viewer: Viewer, text: str) -> str | None:
 
 def _models(workspace: Workspace, viewer: Viewer) -> list[str]:
     return [one.name for one in list_models(workspace, viewer.call, ListModels()).models]
-
-
-def _without_ids(text: str) -> str:
-    """The reason without the turn's id, which the page links."""
-    head, _, tail = text.partition(" (turn ")
-    return head if tail.endswith(")") else text
