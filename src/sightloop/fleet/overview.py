@@ -26,6 +26,7 @@ MISSED_CHECK_INS = 3
 N_WINDOWS = 10
 """Health windows a latency on the list is of: the latest ones of the bundle that runs."""
 N_SITES = 200
+MAX_NAMES = 1000
 
 
 class PageDevices(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ class FleetCount(msgspec.Struct, frozen=True, kw_only=True):
 class NameDevices(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of devices."""
 
-    devices: Annotated[list[str], Meta(max_length=1000)]
+    devices: Annotated[list[str], Meta(max_length=MAX_NAMES)]
 
 
 class DeviceNames(msgspec.Struct, frozen=True, kw_only=True):
