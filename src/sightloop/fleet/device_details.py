@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import msgspec
@@ -10,11 +9,18 @@ from msgspec import Meta
 
 from sightloop.contracts.telemetry import HealthBody
 from sightloop.fleet import store
-from sightloop.fleet.overview import DeviceLine, Versions, silent_after_s, slot_lines, state_of
+from sightloop.fleet.overview import (
+    DeviceLine,
+    Latency,
+    Versions,
+    latency_of,
+    silent_after_s,
+    slot_lines,
+    state_of,
+)
 from sightloop.fleet.values import Stream
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.telemetry.latency import sum_health
 from sightloop.telemetry.store import latest_health, list_dropped, list_kept, list_swaps
 from sightloop.telemetry.values import KeptImage, StoredDrop, StoredSwap, StreamKey
 
@@ -28,7 +34,7 @@ class ShowDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a slot served for a while; a latency is None without answers, or above every bound."""
+    """How a slot served for a while; without a latency when it gave no answer."""
 
     slot: str
     version: str
@@ -36,8 +42,7 @@ class ServedWindow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int
     n_requests: int
     n_failed: int
-    p50_ms: float | None
-    p95_ms: float | None
+    latency: Latency | None
     resident_bytes: int
 
 
@@ -97,9 +102,6 @@ def show_details(workspace: Workspace, call: Call, request: ShowDetails) -> Devi
 
 
 def _window(versions: Versions, body: HealthBody) -> ServedWindow:
-    sums = sum_health([body])
-    quantiles = (sums.latency_quantile_ms(share) for share in (0.5, 0.95))
-    p50_ms, p95_ms = (one if one is not None and math.isfinite(one) else None for one in quantiles)
     return ServedWindow(
         slot=body.slot,
         version=versions.name(body.bundle),
@@ -107,8 +109,7 @@ def _window(versions: Versions, body: HealthBody) -> ServedWindow:
         ended_at_ms=body.ended_at_ms,
         n_requests=body.n_requests,
         n_failed=body.n_failed,
-        p50_ms=p50_ms,
-        p95_ms=p95_ms,
+        latency=latency_of([body]),
         resident_bytes=body.resident_bytes,
     )
 

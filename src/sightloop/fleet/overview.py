@@ -38,10 +38,12 @@ class PageDevices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """How long answers took, as bounds that were kept; None above the largest bound known."""
+    """How long answers took, as bounds that were kept; None for more than `top_ms`."""
 
     p50_ms: float | None
     p95_ms: float | None
+    top_ms: float
+    """The largest bound that is told apart."""
     n_answers: int
 
 
@@ -189,6 +191,7 @@ def latency_of(windows: list[HealthBody]) -> Latency | None:
     return Latency(
         p50_ms=p50_ms if math.isfinite(p50_ms) else None,
         p95_ms=p95_ms if math.isfinite(p95_ms) else None,
+        top_ms=max(sums.latency_bounds_ms, default=0.0),
         n_answers=sum(sums.latency_counts),
     )
 

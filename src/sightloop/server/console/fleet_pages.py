@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
@@ -214,7 +214,7 @@ def grouped(devices: Iterable[DeviceLine]) -> Iterator[SiteRing]:
 
 def latency_chart(details: DeviceDetails, *, now_ms: int) -> str:
     """How long answers took in each window, slot by slot, and when the version changed."""
-    windows = [one for one in details.windows if one.p95_ms is not None]
+    windows = [one for one in details.windows if one.latency is not None]
     if not windows:
         return ""
     unit, unit_ms = _unit_for(now_ms - windows[0].started_at_ms)
@@ -224,8 +224,8 @@ def latency_chart(details: DeviceDetails, *, now_ms: int) -> str:
         of = f" of {slot[:20]}" if len(slots) > 1 else ""
         mine = [one for one in windows if one.slot == slot]
         series += [
-            Series(f"95 %{of}", "second", _points(mine, "p95_ms", now_ms, unit_ms)),
-            Series(f"median{of}", "first", _points(mine, "p50_ms", now_ms, unit_ms)),
+            Series(f"95 %{of}", "second", _points(mine, "p95", now_ms, unit_ms)),
+            Series(f"median{of}", "first", _points(mine, "p50", now_ms, unit_ms)),
         ]
     first_ms = windows[0].started_at_ms
     swaps = [
@@ -287,10 +287,16 @@ def _stretches(
 
 
 def _points(
-    windows: list[ServedWindow], name: str, now_ms: int, unit_ms: float
+    windows: list[ServedWindow], name: Literal["p50", "p95"], now_ms: int, unit_ms: float
 ) -> list[tuple[float, float]]:
-    values = [(one.ended_at_ms, getattr(one, name)) for one in windows]
-    return [((at_ms - now_ms) / unit_ms, ms) for at_ms, ms in values if ms is not None]
+    """A latency above every bound is drawn at the largest one."""
+    drawn = []
+    for one in windows:
+        assert one.latency is not None, "windows without an answer are not drawn"
+        value_ms = one.latency.p95_ms if name == "p95" else one.latency.p50_ms
+        at_ms = (one.ended_at_ms - now_ms) / unit_ms
+        drawn.append((at_ms, one.latency.top_ms if value_ms is None else value_ms))
+    return drawn
 
 
 def _unit_for(span_ms: int) -> tuple[str, float]:
