@@ -84,7 +84,9 @@ def line_chart(
     if threshold:
         at = y.at(threshold[0])
         body.append(_line(LEFT, at, WIDTH - RIGHT, at, "alarm dashed"))
-        body.append(_text(LEFT + 6, at - 5, threshold[1], style="alarm-text"))
+        # In the middle: the legend is on the left, and lines that rise end on the right.
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        body.append(_text(middle, at - 5, threshold[1], anchor="middle", style="alarm-text"))
     for line in series:
         path = " ".join(f"{x.at(px):.1f},{y.at(py):.1f}" for px, py in line.points)
         body.append(f'<polyline class="line {line.style}" points="{path}"/>')
