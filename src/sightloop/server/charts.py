@@ -168,7 +168,7 @@ def timeline_chart(
             f'<rect class="fill {bar.style}" x="{x.at(bar.start):.1f}" y="{at + 4}" rx="3" '
             f'width="{width:.1f}" height="24"><title>{escape(bar.label)}</title></rect>'
         )
-        if width > 7 * len(bar.label):
+        if width > 8 * len(bar.label):
             body.append(_text(x.at(bar.start) + 6, at + 20, bar.label, style="on-fill"))
     for index, lane in enumerate(lanes):
         body.append(_text(left - 10, TOP + 34 * index + 20, lane, anchor="end"))
