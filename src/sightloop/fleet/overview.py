@@ -25,7 +25,7 @@ SILENT_AFTER_S = 900.0
 MISSED_CHECK_INS = 3
 N_WINDOWS = 10
 """Health windows a latency on the list is of: the latest ones of the bundle that runs."""
-N_SITES = 200
+N_SITES = 100
 MAX_NAMES = 1000
 
 

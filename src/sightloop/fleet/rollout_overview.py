@@ -127,18 +127,26 @@ def watch_rollout(workspace: Workspace, call: Call, request: WatchRollout) -> Ro
 
 def _rings(tx: Tx, rollout: Rollout) -> list[RingProgress]:
     is_active = rollout.state in ACTIVE
-    sizes = store.count_slots(tx, rollout.model) if is_active else {}
+    # An open ring was placed whole; only those that wait have to be counted.
+    waiting = [ring.name for ring in rollout.rings if ring.opened_at_ms is None]
+    sizes = store.count_slots(tx, rollout.model, waiting) if is_active and waiting else {}
     reached = rollout_store.count_placements(tx, rollout.id)
     failing = rollout_store.count_failing(tx, rollout.id)
     return [
         RingProgress(
             ring=ring,
-            n_slots=sizes.get(ring.name, 0) if is_active else None,
+            n_slots=_n_slots(ring, reached, sizes) if is_active else None,
             n_failing=failing.get(ring.name, 0),
             **reached.get(ring.name, Reached(0, 0, 0))._asdict(),
         )
         for ring in rollout.rings
     ]
+
+
+def _n_slots(ring: Ring, reached: dict[str, Reached], sizes: dict[str, int]) -> int:
+    if ring.opened_at_ms is None:
+        return sizes.get(ring.name, 0)
+    return reached.get(ring.name, Reached(0, 0, 0)).n_assigned
 
 
 def _watched(
