@@ -96,7 +96,9 @@ def status(session: Session) -> None:
     from sightloop.monitoring.incidents import ListMonitors
     from sightloop.monitoring.monitors import Monitor
 
-    session.print(session.call("monitor.status", ListMonitors(), list[Monitor]), views.monitors)
+    found = session.call("monitor.status", ListMonitors(), list[Monitor])
+    names = _names_of(session, sorted({one.watched.device for one in found}))
+    session.print(found, lambda monitors: views.monitors(monitors, names))
 
 
 def incidents(
@@ -110,7 +112,9 @@ def incidents(
     from sightloop.monitoring.incidents import ListIncidents
 
     request = ListIncidents(state=None if everything else "open")
-    session.print(session.call("monitor.incidents", request, list[Incident]), views.incidents)
+    found = session.call("monitor.incidents", request, list[Incident])
+    names = _names_of(session, sorted({one.device for one in found}))
+    session.print(found, lambda incidents: views.incidents(incidents, names))
 
 
 def explain(
@@ -137,3 +141,14 @@ def close(
     request = CloseIncident(incident=incident, reason=reason)
     closed = session.call("monitor.close", request, Incident)
     session.print(closed, lambda one: f"{one.id} is closed")
+
+
+def _names_of(session: Session, devices: list[str]) -> dict[str, str]:
+    """What people call these devices; asked for in parts, as the operation takes them."""
+    from sightloop.fleet.overview import MAX_NAMES, DeviceNames, NameDevices
+
+    names: dict[str, str] = {}
+    for start in range(0, len(devices) if not session.as_json else 0, MAX_NAMES):
+        request = NameDevices(devices=devices[start : start + MAX_NAMES])
+        names |= session.call("devices.names", request, DeviceNames).names
+    return names

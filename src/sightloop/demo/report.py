@@ -17,18 +17,16 @@ from sightloop.evaluation.bootstrap import Gain
 from sightloop.evaluation.values import ImageAnswer
 from sightloop.inference.detector import reported
 from sightloop.kernel.clock import format_utc
-from sightloop.monitoring.evidence import Evidence, Trace
-from sightloop.monitoring.incidents import Explanation
 from sightloop.server.charts import (
     Bar,
     Interval,
     Marker,
     Series,
-    histogram_chart,
     interval_chart,
     line_chart,
     timeline_chart,
 )
+from sightloop.server.incident_charts import picture_alarm
 
 N_COMPARED, N_FLAGGED, N_HISTOGRAMS = 6, 12, 2
 LATENCY_BUCKET_S = 5.0
@@ -69,16 +67,6 @@ class Flagged(NamedTuple):
     state: str
 
 
-class Alarm(NamedTuple):
-    """One incident, in words and charts."""
-
-    title: str
-    words: list[str]
-    guarantee: str
-    trace: str
-    histograms: list[str]
-
-
 def render_report(material: Material) -> str:
     """The whole page."""
     environment = Environment(
@@ -95,7 +83,9 @@ def render_report(material: Material) -> str:
         world=material.world,
         stations=[(name, round(took)) for name, took in report.station_s.items()],
         compared=list(_compared(material)),
-        alarms=[_alarm(one) for one in material.records.explanations],
+        alarms=[
+            picture_alarm(one, n_histograms=N_HISTOGRAMS) for one in material.records.explanations
+        ],
         flagged=list(_flagged(material)),
         verdicts=[card.verdict for card in material.records.cards if card.verdict],
         gains=_gains(report),
@@ -166,47 +156,6 @@ def _flagged(material: Material) -> Iterator[Flagged]:
 
 
 # --- charts -------------------------------------------------------------------------------------
-
-
-def _alarm(explanation: Explanation) -> Alarm:
-    incident, evidence = explanation.incident, explanation.evidence
-    words = [change.words for change in evidence.measures]
-    if evidence.loss is not None:
-        words.append(evidence.loss.words)
-    return Alarm(
-        title=f"{incident.kind} incident on {incident.stream}: {incident.measure}",
-        words=words,
-        guarantee=incident.guarantee,
-        trace=_trace_chart(evidence),
-        histograms=[
-            histogram_chart(
-                change.reference_shares,
-                change.live_shares,
-                title=change.words,
-                x_label=f"{change.measure}, {len(change.edges) + 1} bins on reference quantiles",
-                low_label=f"<= {change.edges[0]:.3g}" if change.edges else "",
-                high_label=f"> {change.edges[-1]:.3g}" if change.edges else "",
-            )
-            for change in evidence.measures[:N_HISTOGRAMS]
-        ],
-    )
-
-
-def _trace_chart(evidence: Evidence) -> str:
-    unit = "labels" if evidence.kind == "loss" else "images"
-    styles = ("alarm", "second", "first")
-    traces = sorted(evidence.traces, key=lambda trace: -trace.statistic_nats)[: len(styles)]
-    return line_chart(
-        [Series(t.measure, style, _points(t)) for t, style in zip(traces, styles, strict=False)],
-        title="how the evidence against the reference grew",
-        x_label=f"{unit} seen on this stream",
-        y_label="evidence (nats)",
-        threshold=(evidence.traces[0].threshold_nats, "alarm"),
-    )
-
-
-def _points(trace: Trace) -> list[tuple[float, float]]:
-    return [(p.n_images, max(p.statistic_nats, -2.0)) for p in trace.points]
 
 
 def _gains(report: Report) -> str:

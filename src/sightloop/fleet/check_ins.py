@@ -49,7 +49,7 @@ def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply
     assigned = _assign_champions(workspace, slots, champions, now_ms=now_ms)
     news = declared(device.id, request.streams, streams)
     with workspace.db.write() as tx:
-        store.put_report(tx, device.id, Report(seen_at_ms=now_ms, check_in=request))
+        store.put_report(tx, device, Report(seen_at_ms=now_ms, check_in=request))
         _declare(tx, call.actor, news, slots, now_ms=now_ms)
         # If another check-in or a rollout was quicker, theirs is the assignment read below.
         store.move_slots(tx, [(slot, slot.counter - 1) for slot in assigned])

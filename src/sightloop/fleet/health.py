@@ -148,6 +148,14 @@ def is_reachable(member: Member, criteria: HealthCriteria, *, now_ms: int) -> bo
     )
 
 
+def served_s(placement: Placement, member: Member) -> float:
+    """For how long the slot has served the bundle, by its device's reports; 0.0 before that."""
+    # Up to the latest report, not up to now: what happened since is not known.
+    if placement.serving_since_ms is None or member.seen_at_ms is None:
+        return 0.0
+    return (member.seen_at_ms - placement.serving_since_ms) / 1000
+
+
 def _service_of(
     placement: Placement, member: Member, report: SlotReport, criteria: HealthCriteria
 ) -> Health:
@@ -158,9 +166,9 @@ def _service_of(
             f"failed {report.n_failed} of {report.n_requests} requests, "
             f"more than {criteria.max_error_rate:g} of them",
         )
-    served_s = _served_s(placement, member)
-    if served_s < criteria.bake_s:
-        return Health("baking", f"has served it for {served_s:g} of {criteria.bake_s:g} s")
+    served = served_s(placement, member)
+    if served < criteria.bake_s:
+        return Health("baking", f"has served it for {served:g} of {criteria.bake_s:g} s")
     if report.n_requests < criteria.min_requests:
         return Health(
             "baking", f"has answered {report.n_requests} of {criteria.min_requests} requests"
@@ -178,10 +186,3 @@ def _service_of(
 def _is_slower(now_ms: float, before_ms: float, criteria: HealthCriteria) -> bool:
     over_ratio = now_ms > criteria.max_latency_ratio * before_ms
     return over_ratio and now_ms - before_ms > criteria.latency_slack_ms
-
-
-def _served_s(placement: Placement, member: Member) -> float:
-    # Up to the latest report, not up to now: what happened since is not known.
-    if placement.serving_since_ms is None or member.seen_at_ms is None:
-        return 0.0
-    return (member.seen_at_ms - placement.serving_since_ms) / 1000

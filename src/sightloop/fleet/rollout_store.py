@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -17,15 +17,34 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    func,
     insert,
     select,
+    tuple_,
     update,
 )
 
 from sightloop.fleet.health import HealthCriteria, Placement
 from sightloop.fleet.rollout import ACTIVE, Ring, Rollout, RolloutId
+from sightloop.fleet.store import failing_devices
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.errors import NotFound
+
+
+class Started(NamedTuple):
+    """Where a rollout stands in the list of all, newest first."""
+
+    at_ms: int
+    rollout: str
+
+
+class Reached(NamedTuple):
+    """How many slots were assigned the bundle, have switched to it, and served it healthily."""
+
+    n_assigned: int
+    n_switched: int
+    n_healthy: int
+
 
 _rollouts = Table(
     "rollouts",
@@ -44,6 +63,7 @@ _rollouts = Table(
     Column("revision", Integer, nullable=False),
     Index("rollouts_by_state", "state"),
     Index("rollouts_by_model", "model", "started_at_ms"),
+    Index("rollouts_by_time", "started_at_ms", "id"),
 )
 _placements = Table(
     "rollout_slots",
@@ -62,6 +82,7 @@ _placements = Table(
     Column("switched_at_ms", BigInteger),
     Column("healthy_at_ms", BigInteger),
     PrimaryKeyConstraint("rollout", "device", "slot"),
+    Index("rollout_slots_by_ring", "rollout", "ring", "device", "switched_at_ms", "healthy_at_ms"),
 )
 
 
@@ -104,11 +125,16 @@ def active_rollouts(tx: Tx, *, model: str | None = None) -> list[Rollout]:
     return [_rollout_of(row) for row in rows]
 
 
-def rollouts(tx: Tx, *, model: str | None, limit: int) -> list[Rollout]:
-    """Rollouts, newest first."""
+def rollouts(
+    tx: Tx, *, model: str | None, limit: int, before: Started | None = None
+) -> list[Rollout]:
+    """Rollouts, newest first; with `before`, those that started earlier."""
     query = select(_rollouts).order_by(_rollouts.c.started_at_ms.desc(), _rollouts.c.id.desc())
     if model is not None:
         query = query.where(_rollouts.c.model == model)
+    if before is not None:
+        time = tuple_(_rollouts.c.started_at_ms, _rollouts.c.id)
+        query = query.where(time < tuple_(before.at_ms, before.rollout))
     return [_rollout_of(row) for row in tx.execute(query.limit(limit)).mappings()]
 
 
@@ -142,6 +168,42 @@ def placements_of(tx: Tx, rollout: str) -> list[Placement]:
         .order_by(_placements.c.device, _placements.c.slot)
     )
     return [_placement_of(row) for row in tx.execute(query).mappings()]
+
+
+def page_placements(
+    tx: Tx, rollout: str, *, ring: str | None, after: tuple[str, str] | None, limit: int
+) -> list[Placement]:
+    """Slots the rollout has reached, by device and slot, from the one after `after` on."""
+    query = select(_placements).where(_placements.c.rollout == rollout)
+    key = (_placements.c.device, _placements.c.slot)
+    if ring is not None:
+        query = query.where(_placements.c.ring == ring)
+    if after is not None:
+        query = query.where(tuple_(*key) > tuple_(*after))
+    return [_placement_of(row) for row in tx.execute(query.order_by(*key).limit(limit)).mappings()]
+
+
+def count_placements(tx: Tx, rollout: str) -> dict[str, Reached]:
+    """How far the slots of each ring have come."""
+    column = _placements.c
+    query = select(
+        column.ring,
+        func.count(),
+        func.count(column.switched_at_ms),
+        func.count(column.healthy_at_ms),
+    ).where(column.rollout == rollout)
+    return {ring: Reached(*counts) for ring, *counts in tx.execute(query.group_by(column.ring))}
+
+
+def count_failing(tx: Tx, rollout: str) -> dict[str, int]:
+    """How many of the slots the rollout has reached are on devices where one failed, by ring."""
+    column = _placements.c
+    query = (
+        select(column.ring, func.count())
+        .where((column.rollout == rollout) & column.device.in_(failing_devices()))
+        .group_by(column.ring)
+    )
+    return {ring: int(n) for ring, n in tx.execute(query)}
 
 
 def _row_of(rollout: Rollout) -> dict[str, object]:

@@ -6,31 +6,45 @@ only when something does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
+    Select,
     Table,
     Text,
     bindparam,
+    exists,
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, StreamPolicy
 from sightloop.fleet.health import Member
-from sightloop.fleet.values import Device, DeviceId, Report, Slot, Stream
+from sightloop.fleet.values import (
+    Device,
+    DeviceId,
+    Place,
+    Report,
+    RingCount,
+    Slot,
+    Stream,
+    Wanted,
+)
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
@@ -46,6 +60,8 @@ _devices = Table(
     Column("agent_version", Text, nullable=False),
     Column("capabilities", Text, nullable=False),
     Column("enrolled_at_ms", BigInteger, nullable=False),
+    Index("devices_by_place", "site", "ring", "name"),
+    Index("devices_by_ring", "ring", "id"),
 )
 _slots = Table(
     "device_slots",
@@ -60,7 +76,7 @@ _slots = Table(
     Column("key_id", Text),
     Column("signature", Text),
     PrimaryKeyConstraint("device", "slot"),
-    Index("device_slots_by_model", "model"),
+    Index("device_slots_by_model", "model", "device"),
 )
 _streams = Table(
     "device_streams",
@@ -76,8 +92,12 @@ _reports = Table(
     "device_reports",
     metadata,
     Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("ring", Text, nullable=False),
     Column("seen_at_ms", BigInteger, nullable=False),
+    Column("is_failing", Boolean, nullable=False),
     Column("check_in", LargeBinary, nullable=False),
+    # Rings are summed, and silent devices found, in this index alone: a row is a kilobyte of JSON.
+    Index("device_reports_by_ring", "ring", "seen_at_ms", "is_failing", "device"),
 )
 _enrolments = Table(
     "enrolments",
@@ -183,10 +203,13 @@ def slots_of_model(tx: Tx, model: str) -> list[Slot]:
     return [_slot_of(row) for row in tx.execute(query).mappings()]
 
 
-def slots_by_device(tx: Tx) -> dict[DeviceId, list[Slot]]:
-    """Every device's slots, by name."""
+def slots_by_device(tx: Tx, devices: Collection[str] | None = None) -> dict[DeviceId, list[Slot]]:
+    """The slots of these devices (None: of all), by name."""
+    query = select(_slots).order_by(_slots.c.slot)
+    if devices is not None:
+        query = query.where(_slots.c.device.in_(devices))
     found: dict[DeviceId, list[Slot]] = {}
-    for row in tx.execute(select(_slots).order_by(_slots.c.slot)).mappings():
+    for row in tx.execute(query).mappings():
         found.setdefault(DeviceId(row["device"]), []).append(_slot_of(row))
     return found
 
@@ -220,12 +243,17 @@ def move_slots(tx: Tx, slots: Sequence[tuple[Slot, int]]) -> bool:
     return tx.execute(update(_slots).where(unchanged), rows).rowcount == len(rows)
 
 
-def put_report(tx: Tx, device: DeviceId, report: Report) -> None:
+def put_report(tx: Tx, device: Device, report: Report) -> None:
     """Keep the latest check-in in the place of the one before."""
-    values = {"seen_at_ms": report.seen_at_ms, "check_in": msgspec.json.encode(report.check_in)}
-    mine = _reports.c.device == device
+    values = {
+        "ring": device.ring,
+        "seen_at_ms": report.seen_at_ms,
+        "is_failing": report.is_failing,
+        "check_in": msgspec.json.encode(report.check_in),
+    }
+    mine = _reports.c.device == device.id
     if tx.execute(update(_reports).where(mine).values(values)).rowcount == 0:
-        tx.execute(insert(_reports).values(values | {"device": device}))
+        tx.execute(insert(_reports).values(values | {"device": device.id}))
 
 
 def report_of(tx: Tx, device: str) -> Report | None:
@@ -234,14 +262,16 @@ def report_of(tx: Tx, device: str) -> Report | None:
     return None if row is None else _report_of(row)
 
 
-def reports(tx: Tx) -> dict[DeviceId, Report]:
-    """The latest check-in of every device that has come by."""
-    rows = tx.execute(select(_reports)).mappings()
-    return {DeviceId(row["device"]): _report_of(row) for row in rows}
+def reports(tx: Tx, devices: Collection[str] | None = None) -> dict[DeviceId, Report]:
+    """The latest check-in of those of these devices that have come by; None takes every device."""
+    query = select(_reports)
+    if devices is not None:
+        query = query.where(_reports.c.device.in_(devices))
+    return {DeviceId(row["device"]): _report_of(row) for row in tx.execute(query).mappings()}
 
 
-def members_of(tx: Tx, model: str) -> list[Member]:
-    """Every slot that runs the model, with what its device said last."""
+def members_of(tx: Tx, model: str, devices: Collection[str] | None = None) -> list[Member]:
+    """Every slot that runs the model (on these devices), with what its device said last."""
     query = (
         select(_slots, _devices.c.ring, _reports.c.seen_at_ms, _reports.c.check_in)
         .join(_devices, _devices.c.id == _slots.c.device)
@@ -249,7 +279,82 @@ def members_of(tx: Tx, model: str) -> list[Member]:
         .where(_slots.c.model == model)
         .order_by(_slots.c.device, _slots.c.slot)
     )
+    if devices is not None:
+        query = query.where(_slots.c.device.in_(devices))
     return [_member_of(row) for row in tx.execute(query).mappings()]
+
+
+def page_devices(
+    tx: Tx, wanted: Wanted, *, after: Place | None, silent_before_ms: int, limit: int
+) -> list[Device]:
+    """Devices by site, ring and name, from the one after `after` on."""
+    query = select(_devices).where(*_conditions(wanted, silent_before_ms=silent_before_ms))
+    place = (_devices.c.site, _devices.c.ring, _devices.c.name)
+    if after is not None:
+        query = query.where(tuple_(*place) > tuple_(after.site, after.ring, after.name))
+    rows = tx.execute(query.order_by(*place).limit(limit)).mappings()
+    return [_device_of(row) for row in rows]
+
+
+def count_rings(tx: Tx, *, silent_before_ms: int) -> list[RingCount]:
+    """How many devices each ring has and how many of them are well, by ring."""
+    enrolled = select(_devices.c.ring, func.count()).group_by(_devices.c.ring)
+    column = _reports.c
+    spoken = select(
+        column.ring,
+        func.count(),
+        func.coalesce(func.sum((column.seen_at_ms < silent_before_ms).cast(Integer)), 0),
+        func.coalesce(func.sum(column.is_failing.cast(Integer)), 0),
+    ).group_by(column.ring)
+    heard = {ring: counts for ring, *counts in tx.execute(spoken)}
+    rings = []
+    for ring, n_devices in tx.execute(enrolled.order_by(_devices.c.ring)):
+        n_heard, n_silent, n_failing = heard.get(ring, (0, 0, 0))
+        rings.append(
+            RingCount(
+                ring=ring,
+                n_devices=n_devices,
+                n_online=n_heard - n_silent,
+                n_silent=n_silent,
+                n_new=max(n_devices - n_heard, 0),
+                n_failing=n_failing,
+            )
+        )
+    return rings
+
+
+def some_sites(tx: Tx, *, limit: int) -> list[str]:
+    """The first sites by name, found one by one in the index and not by reading every device."""
+    found: list[str] = []
+    while len(found) < limit:
+        query = select(func.min(_devices.c.site)).where(_devices.c.site > (found or [""])[-1])
+        site = tx.scalar(query)
+        if site is None:
+            break
+        found.append(site)
+    return found
+
+
+def names_of(tx: Tx, devices: Collection[str]) -> dict[str, str]:
+    """The names of those of these devices that are known, by id."""
+    query = select(_devices.c.id, _devices.c.name).where(_devices.c.id.in_(devices))
+    return {row.id: row.name for row in tx.execute(query)}
+
+
+def count_slots(tx: Tx, model: str, rings: Collection[str]) -> dict[str, int]:
+    """How many slots each of these rings has for the model; half a microsecond per device."""
+    query = (
+        select(_devices.c.ring, func.count())
+        .join(_slots, _slots.c.device == _devices.c.id)
+        .where((_slots.c.model == model) & _devices.c.ring.in_(rings))
+        .group_by(_devices.c.ring)
+    )
+    return {ring: int(n) for ring, n in tx.execute(query)}
+
+
+def failing_devices() -> Select[tuple[str]]:
+    """A query for the ids of devices with a slot that failed, to be used inside another."""
+    return select(_reports.c.device).where(_reports.c.is_failing)
 
 
 def put_stream(tx: Tx, stream: Stream) -> None:
@@ -278,6 +383,33 @@ def rings_of(tx: Tx, model: str) -> set[str]:
     """The rings in which a slot runs the model."""
     query = select(_devices.c.ring).join(_slots, _slots.c.device == _devices.c.id)
     return set(tx.scalars(query.where(_slots.c.model == model).distinct()))
+
+
+def _conditions(wanted: Wanted, *, silent_before_ms: int) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.site is not None:
+        found.append(_devices.c.site == wanted.site)
+    if wanted.ring is not None:
+        found.append(_devices.c.ring == wanted.ring)
+    if wanted.model is not None:
+        # Asked of each device in turn: a page is full soon, and a list of all would be made first.
+        mine = (_slots.c.device == _devices.c.id) & (_slots.c.model == wanted.model)
+        found.append(exists().where(mine))
+    spoken = select(_reports.c.device)
+    silent = spoken.where(_reports.c.seen_at_ms < silent_before_ms)
+    match wanted.state:
+        case "online":
+            found.append(_devices.c.id.not_in(silent))
+            found.append(exists().where(_reports.c.device == _devices.c.id))
+        case "silent":
+            found.append(_devices.c.id.in_(silent))
+        case "new":
+            found.append(_devices.c.id.not_in(spoken))
+        case "failing":
+            found.append(_devices.c.id.in_(failing_devices()))
+        case None:
+            pass
+    return found
 
 
 def _member_of(row: Any) -> Member:  # noqa: ANN401 - a SQLAlchemy row mapping

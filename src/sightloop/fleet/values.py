@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NewType
+from typing import Literal, NewType
 
 import msgspec
 
@@ -62,9 +62,47 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seen_at_ms: int
     check_in: CheckIn
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether a slot could not be put to work with what it is assigned."""
+        return any(slot.state == "failed" for slot in self.check_in.slots)
+
     def of_slot(self, slot: str) -> SlotReport | None:
         """What it says of one slot."""
         return next((found for found in self.check_in.slots if found.slot == slot), None)
+
+
+DeviceState = Literal["online", "silent", "new", "failing"]
+"""online: spoke lately; silent: did not; new: enrolled and never came by; failing: with a slot
+that failed, whether it speaks or not."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which devices; None takes any."""
+
+    site: str | None = None
+    ring: str | None = None
+    model: str | None = None
+    state: DeviceState | None = None
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a device stands in the list of all; names are unique."""
+
+    site: str
+    ring: str
+    name: str
+
+
+class RingCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A ring in numbers of devices; online, silent and new ones add up to all."""
+
+    ring: str
+    n_devices: int
+    n_online: int
+    n_silent: int
+    n_new: int
+    n_failing: int
 
 
 def parse_name(text: str, *, what: str) -> str:

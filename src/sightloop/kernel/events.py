@@ -173,12 +173,19 @@ def latest(
 
 
 def history(
-    tx: Tx, *, after: int = 0, subject: str | None = None, limit: int = 1000
+    tx: Tx,
+    *,
+    after: int = 0,
+    subject: str | None = None,
+    kind: EventKind | None = None,
+    limit: int = 1000,
 ) -> list[Event]:
-    """Events with a number above `after`, oldest first."""
+    """Events with a number above `after`, oldest first; None selects every subject or kind."""
     query = select(_events).where(_events.c.number > after).order_by(_events.c.number).limit(limit)
     if subject is not None:
         query = query.where(_events.c.subject == subject)
+    if kind is not None:
+        query = query.where(_events.c.kind == kind)
     return [_event_of(row) for row in tx.execute(query).mappings()]
 
 

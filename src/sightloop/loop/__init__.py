@@ -9,6 +9,7 @@ __all__ = [
     "errors",
     "evidence",
     "handlers",
+    "incident_story",
     "lineage",
     "policy",
     "reactions",

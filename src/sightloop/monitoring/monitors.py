@@ -20,6 +20,8 @@ from sightloop.monitoring.detector import Detector, State, start
 from sightloop.monitoring.references import Guarantee, LossDetector, Standing
 
 Kind = Literal["input", "loss"]
+NOTHING_SEEN = -1e9
+"""The nearness of a monitor that has seen nothing: further from an alarm than any that has."""
 LOSS = "loss"
 """The measure of a loss monitor."""
 
@@ -57,6 +59,12 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     def has_alarmed(self) -> bool:
         """Whether its statistic stands at or above its threshold."""
         return self.state.has_reached(self.threshold_nats)
+
+    @property
+    def nearness(self) -> float:
+        """The statistic as a part of the threshold: 1 and above is an alarm."""
+        statistic = self.state.statistic_nats
+        return NOTHING_SEEN if statistic is None else statistic / self.threshold_nats
 
     @property
     def excess_nats(self) -> float:

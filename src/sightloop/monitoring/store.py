@@ -31,6 +31,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 
@@ -41,6 +42,7 @@ from sightloop.monitoring.detector import State
 from sightloop.monitoring.errors import IncidentUnknown
 from sightloop.monitoring.evidence import Incident, IncidentState, Supporting, TracePoint
 from sightloop.monitoring.monitors import Kind, Monitor, Watched
+from sightloop.monitoring.pages import MonitorLine, Near, Opened, WantedIncidents, WantedMonitors
 from sightloop.monitoring.settings import MonitorSettings
 from sightloop.telemetry.values import StreamKey
 
@@ -84,6 +86,7 @@ _monitors = Table(
     Column("reason", Text, nullable=False),
     Column("threshold_nats", Float, nullable=False),
     Column("statistic_nats", Float),
+    Column("nearness", Float, nullable=False),
     Column("n_windows", BigInteger, nullable=False),
     Column("n_images", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
@@ -91,6 +94,11 @@ _monitors = Table(
     Column("incident", Text),
     Column("updated_at_ms", BigInteger, nullable=False),
     UniqueConstraint("device", "stream", "bundle", "kind", "measure"),
+    # Pages are chosen in this index alone, whatever the filter: rows are kilobytes of JSON.
+    Index(
+        "monitors_by_nearness",
+        *("nearness", "id", "kind", "guarantee", "bundle", "device", "incident"),
+    ),
 )
 # One row per profile or loss that was counted: the way every statistic went, and (by its key) a
 # second guard that nothing is counted twice.
@@ -132,6 +140,7 @@ _incidents = Table(
     Column("closed_because", Text, nullable=False),
     Index("incidents_by_stream", "device", "stream", "state"),
     Index("incidents_by_time", "opened_at_ms", "id"),
+    Index("incidents_by_state", "state", "opened_at_ms", "id"),
 )
 _supporting = Table(
     "incident_monitors",
@@ -243,6 +252,52 @@ def list_monitors(
     return _select_monitors(tx, _equal(_monitors, device=device, bundle=bundle))
 
 
+def page_monitors(
+    tx: Tx, wanted: WantedMonitors, *, after: Near | None, limit: int
+) -> list[MonitorLine]:
+    """Monitors, those nearest to their alarm first, from the one after `after` on."""
+    column = _monitors.c
+    order = (column.nearness, column.id)
+    query = select(column.id).where(
+        _equal(_monitors, kind=wanted.kind, guarantee=wanted.guarantee, device=wanted.device)
+    )
+    if wanted.bundles is not None:
+        query = query.where(column.bundle.in_(wanted.bundles))
+    if wanted.has_alarmed is not None:
+        is_open = column.incident.is_not(None)
+        query = query.where(is_open if wanted.has_alarmed else ~is_open)
+    if after is not None:
+        query = query.where(tuple_(*order) < tuple_(after.nearness, after.monitor))
+    chosen = tx.scalars(query.order_by(*(one.desc() for one in order)).limit(limit)).all()
+    rows = tx.execute(
+        select(*(_monitors.c[name] for name in MonitorLine.__struct_fields__)).where(
+            column.id.in_(chosen)
+        )
+    ).mappings()
+    lines = {row["id"]: MonitorLine(**row) for row in rows}
+    return [lines[monitor] for monitor in chosen]
+
+
+def list_releases(
+    tx: Tx, *, bundles: Collection[Digest] | None = None, limit: int
+) -> list[tuple[Digest, MonitorSettings, int]]:
+    """Releases that are held to a promise, the latest first: bundle, settings, since when."""
+    query = select(_releases.c.bundle, _releases.c.settings, _releases.c.began_at_ms)
+    if bundles is not None:
+        query = query.where(_releases.c.bundle.in_(bundles))
+    query = query.order_by(_releases.c.began_at_ms.desc(), _releases.c.bundle).limit(limit)
+    return [
+        (Digest(bundle), msgspec.json.decode(settings, type=MonitorSettings), began_at_ms)
+        for bundle, settings, began_at_ms in tx.execute(query)
+    ]
+
+
+def count_streams(tx: Tx, bundle: Digest) -> int:
+    """How many streams have appeared under the bundle: the last one's number."""
+    query = select(func.max(_streams.c.ordinal)).where(_streams.c.bundle == bundle)
+    return int(tx.scalar(query) or 0)
+
+
 def save_monitors(tx: Tx, monitors: Collection[Monitor]) -> None:
     """Make these monitors stand as given, known or new."""
     if monitors:
@@ -332,6 +387,24 @@ def list_incidents(
     return [Incident(**row) for row in rows]
 
 
+def page_incidents(
+    tx: Tx, wanted: WantedIncidents, *, after: Opened | None, limit: int
+) -> list[Incident]:
+    """Open incidents and then closed ones, each the latest first, from the one after `after` on."""
+    query = select(_incidents).where(_equal(_incidents, **msgspec.structs.asdict(wanted)))
+    order = (_incidents.c.state, _incidents.c.opened_at_ms, _incidents.c.id)
+    if after is not None:
+        query = query.where(tuple_(*order) < tuple_(after.state, after.at_ms, after.incident))
+    rows = tx.execute(query.order_by(*(one.desc() for one in order)).limit(limit)).mappings()
+    return [Incident(**row) for row in rows]
+
+
+def count_open(tx: Tx) -> dict[Kind, int]:
+    """How many incidents of each kind are open."""
+    query = select(_incidents.c.kind, func.count()).where(_incidents.c.state == "open")
+    return {kind: int(n) for kind, n in tx.execute(query.group_by(_incidents.c.kind))}
+
+
 def note_closed(tx: Tx, incident: str, *, because: str, now_ms: int) -> None:
     """Mark the incident closed."""
     tx.execute(
@@ -389,6 +462,7 @@ def _monitor_row(monitor: Monitor) -> dict[str, Any]:
         "reason": monitor.reason,
         "threshold_nats": monitor.threshold_nats,
         "statistic_nats": monitor.state.statistic_nats,
+        "nearness": monitor.nearness,
         "n_windows": monitor.state.n_windows,
         "n_images": monitor.state.n_images,
         "state": msgspec.json.encode(monitor.state).decode(),

@@ -15,6 +15,7 @@ __all__ = [
     "errors",
     "exchange",
     "flagging",
+    "images",
     "labelling",
     "labels",
     "listing",

@@ -60,6 +60,7 @@ _tasks = Table(
     Column("note", Text, nullable=False),
     Index("review_tasks_by_state", "state", "priority"),
     Index("review_tasks_by_incident", "incident", "state"),
+    Index("review_tasks_opened_for", "opened_for", "state"),
     Index("review_tasks_by_image", "image"),
     Index("review_tasks_by_group", "group"),
 )
@@ -111,6 +112,22 @@ def list_tasks_where(
 def tasks_opened_for(tx: Tx, incident: str) -> list[Task]:
     """Tasks that were opened for this incident, whatever became of them."""
     return _tasks_of(tx, select(_tasks).where(_tasks.c.opened_for == incident))
+
+
+def tasks_of_incident(tx: Tx, incident: str, *, limit: int) -> list[Task]:
+    """Tasks that were chosen or opened for the incident, the most urgent first."""
+    return _tasks_of(tx, select(_tasks).where(_of_incident(incident)).limit(limit))
+
+
+def count_of_incident(tx: Tx, incident: str) -> dict[TaskState, int]:
+    """How many tasks that were chosen or opened for the incident stand in each state."""
+    query = select(_tasks.c.state, func.count()).where(_of_incident(incident))
+    return {state: int(n) for state, n in tx.execute(query.group_by(_tasks.c.state))}
+
+
+def tasks_of_kept(tx: Tx, kept: Collection[str]) -> list[Task]:
+    """The tasks that these kept images became; at most a few hundred at a time."""
+    return _tasks_of(tx, select(_tasks).where(_tasks.c.kept.in_(kept)))
 
 
 def tasks_to_open(
@@ -195,6 +212,10 @@ def mark_done(tx: Tx, task: str, *, now_ms: int) -> bool:
         .values(state="done", changed_at_ms=now_ms)
     )
     return marked.rowcount == 1
+
+
+def _of_incident(incident: str) -> ColumnElement[bool]:
+    return or_(_tasks.c.incident == incident, _tasks.c.opened_for == incident)
 
 
 def _tasks_of(tx: Tx, query: Select[Any]) -> list[Task]:

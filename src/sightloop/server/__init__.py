@@ -16,6 +16,7 @@ __all__ = [
     "control",
     "device_routes",
     "errors",
+    "incident_charts",
     "operations",
     "rendering",
     "stations",

@@ -16,14 +16,24 @@ from sightloop.datasets import (
 )
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
-from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
+from sightloop.fleet import (
+    device_details,
+    devices,
+    enrolment,
+    overview,
+    rollout_overview,
+    rollout_status,
+    rollouts,
+    streams,
+)
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop import evidence, lineage
+from sightloop.loop import evidence, incident_story, lineage
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
+from sightloop.monitoring import listing as monitor_listing
 from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
-from sightloop.review import committing, exchange, flagging, labelling, listing
+from sightloop.review import committing, exchange, flagging, images, labelling, listing
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
 from sightloop.server.operations import Service
@@ -103,8 +113,12 @@ SERVICES: dict[str, Service] = {
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "devices.count": overview.count_fleet,
+    "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,
     "devices.list": devices.list_devices,
+    "devices.names": overview.name_devices,
+    "devices.page": overview.page_devices,
     "devices.show": devices.show_device,
     "events.latest": loop.latest_events,
     "events.list": loop.list_events,
@@ -131,10 +145,15 @@ SERVICES: dict[str, Service] = {
     "models.versions": catalogue.list_versions,
     "monitor.close": incidents.close_incident,
     "monitor.explain": incidents.explain_incident,
+    "monitor.follow": incident_story.follow_incident,
+    "monitor.incident_page": monitor_listing.page_incidents,
     "monitor.incidents": incidents.list_incidents,
+    "monitor.page": monitor_listing.page_monitors,
+    "monitor.promises": monitor_listing.list_promises,
     "monitor.status": incidents.list_monitors,
     "review.commit": commit_labels,
     "review.export": exchange.export_tasks,
+    "review.images": images.show_images,
     "review.import": exchange.import_labels,
     "review.list": listing.list_tasks,
     "review.show": listing.show_task,
@@ -143,10 +162,12 @@ SERVICES: dict[str, Service] = {
     "review.withdraw": withdraw_tasks,
     "rollout.abort": rollouts.abort_rollout,
     "rollout.list": rollout_status.list_rollouts,
+    "rollout.page": rollout_overview.page_rollouts,
     "rollout.pause": rollouts.pause_rollout,
     "rollout.resume": rollouts.resume_rollout,
     "rollout.start": rollouts.start_rollout,
     "rollout.status": rollout_status.rollout_status,
+    "rollout.watch": rollout_overview.watch_rollout,
     "runs.cancel": cancel_run,
     "runs.job": training.show_job,
     "runs.curves": tracking.show_curves,

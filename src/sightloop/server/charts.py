@@ -103,8 +103,9 @@ def line_chart(
     if threshold:
         at = y.at(threshold[0])
         body.append(_line(LEFT, at, WIDTH - RIGHT, at, "alarm dashed"))
-        label = _text(WIDTH - RIGHT - 4, at - 5, threshold[1], anchor="end", style="alarm-text")
-        body.append(label)
+        # In the middle: the legend is on the left, and lines that rise end on the right.
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        body.append(_text(middle, at - 5, threshold[1], anchor="middle", style="alarm-text"))
     for line in series:
         path = " ".join(f"{x.at(px):.1f},{y.at(py):.1f}" for px, py in line.points)
         body.append(f'<polyline class="line {line.style}" points="{path}"/>')
@@ -216,7 +217,7 @@ def timeline_chart(
             f'<rect class="fill {bar.style}" x="{x.at(bar.start):.1f}" y="{at + 4}" rx="3" '
             f'width="{width:.1f}" height="24"><title>{escape(bar.label)}</title></rect>'
         )
-        if width > 7 * len(bar.label):
+        if width > 8 * len(bar.label):
             body.append(_text(x.at(bar.start) + 6, at + 20, bar.label, style="on-fill"))
     for index, lane in enumerate(lanes):
         body.append(_text(left - 10, TOP + 34 * index + 20, lane, anchor="end"))

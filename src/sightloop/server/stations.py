@@ -8,7 +8,8 @@ from sightloop.datasets.samples import load_commit
 from sightloop.datasets.store import list_refs
 from sightloop.fleet import rollout_store
 from sightloop.fleet import store as fleet
-from sightloop.fleet.values import Report
+from sightloop.fleet.overview import silent_after_s
+from sightloop.fleet.values import RingCount
 from sightloop.kernel import audit, events, steps
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -27,7 +28,6 @@ from sightloop.tracking.values import Run
 from sightloop.training import store as training
 
 RECENT_RUNS = 1000
-SILENT_MS = 900_000
 
 
 class ShowStations(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +57,17 @@ def show_stations(workspace: Workspace, call: Call, request: ShowStations) -> St
     """Each station's state, read in one consistent view."""
     require(call.actor, Permission.READ)
     now_ms = workspace.clock.now_ms()
+    silent_before_ms = now_ms - round(silent_after_s(workspace) * 1000)
     with workspace.db.read() as tx:
+        rings = fleet.count_rings(tx, silent_before_ms=silent_before_ms)
         under_way = [turn for turn in list_turns(tx) if not turn.has_ended]
         found = [
             _datasets(tx),
             _training(tx, under_way),
             _evaluation(tx, under_way),
             _registry(tx, under_way),
-            _fleet(tx),
-            _device(tx, now_ms=now_ms),
+            _fleet(tx, rings),
+            _device(rings),
             _telemetry(tx),
             _monitoring(tx),
             _review(tx, under_way),
@@ -156,37 +158,32 @@ def _registry(tx: Tx, under_way: list[Turn]) -> Station:
     )
 
 
-def _fleet(tx: Tx) -> Station:
+def _fleet(tx: Tx, rings: list[RingCount]) -> Station:
     active = rollout_store.active_rollouts(tx)
-    devices = fleet.all_devices(tx)
-    rings = sorted({device.ring for device in devices})
+    n_devices = sum(ring.n_devices for ring in rings)
     return Station(
         name="fleet",
-        headline=f"{_count(len(devices), 'device')} in {_count(len(rings), 'ring')}",
+        headline=f"{_count(n_devices, 'device')} in {_count(len(rings), 'ring')}",
         doing="; ".join(f"rolls out {one.model}@{one.number}" for one in active),
         needs_a_look=any(one.state == "paused" for one in active),
-        facts={"devices": str(len(devices)), "rings": ", ".join(rings) or "none"},
+        facts={"devices": str(n_devices), "rings": ", ".join(one.ring for one in rings) or "none"},
     )
 
 
-def _device(tx: Tx, *, now_ms: int) -> Station:
-    reports = fleet.reports(tx)
-    late = [d for d in fleet.all_devices(tx) if d.id in reports and _is_late(reports[d.id], now_ms)]
-    n_serving = sum(
-        any(slot.running for slot in report.check_in.slots) and not _is_late(report, now_ms)
-        for report in reports.values()
-    )
+def _device(rings: list[RingCount]) -> Station:
+    n_online = sum(ring.n_online for ring in rings)
+    n_silent = sum(ring.n_silent for ring in rings)
+    n_failing = sum(ring.n_failing for ring in rings)
+    told = [f"{n_online:,} online"]
+    told += [f"{n_failing:,} failing"] if n_failing else []
+    told += [f"{n_silent:,} silent"] if n_silent else []
     return Station(
         name="device",
-        headline=f"{n_serving} serving" + (f", {len(late)} silent" if late else ""),
+        headline=", ".join(told),
         doing="",
-        needs_a_look=bool(late),
-        facts={"serving": str(n_serving), "silent for 15 min": str(len(late))},
+        needs_a_look=bool(n_silent or n_failing),
+        facts={"online": str(n_online), "silent": str(n_silent), "failing": str(n_failing)},
     )
-
-
-def _is_late(report: Report, now_ms: int) -> bool:
-    return now_ms - report.seen_at_ms > SILENT_MS
 
 
 def _telemetry(tx: Tx) -> Station:

@@ -27,6 +27,7 @@ _health = Table(
     Column("health", Text, nullable=False),
     Column("stored_at_ms", BigInteger, nullable=False),
     Index("telemetry_health_by_bundle", "bundle", "device", "started_at_ms"),
+    Index("telemetry_health_by_device", "device", "started_at_ms"),
 )
 _dropped = Table(
     "telemetry_dropped",
@@ -63,6 +64,17 @@ def list_health(
     if device is not None:
         query = query.where(_health.c.device == device)
     query = query.order_by(_health.c.started_at_ms, _health.c.number)
+    return [_health_of(row) for row in tx.execute(query).mappings()]
+
+
+def latest_health(tx: Tx, device: str, *, limit: int) -> list[StoredHealth]:
+    """The device's latest windows of any slot and bundle, the latest first."""
+    query = (
+        select(_health)
+        .where(_health.c.device == device)
+        .order_by(_health.c.started_at_ms.desc(), _health.c.number.desc())
+        .limit(limit)
+    )
     return [_health_of(row) for row in tx.execute(query).mappings()]
 
 

@@ -77,17 +77,26 @@ def find_kept(tx: Tx, kept: str) -> KeptImage:
     return _kept_of(row)
 
 
+def kept_by_id(tx: Tx, kept: Collection[str]) -> dict[str, KeptImage]:
+    """Those of these kept images that are known, by id; at most a few hundred at a time."""
+    rows = tx.execute(select(_kept).where(_kept.c.id.in_(kept))).mappings()
+    return {row["id"]: _kept_of(row) for row in rows}
+
+
 def list_kept(
     tx: Tx,
     *,
     lanes: Collection[Lane] | None = None,
     streams: Collection[StreamKey] | None = None,
     since_ms: int = 0,
+    until_ms: int | None = None,
     bundle: Digest | None = None,
     limit: int = 1000,
 ) -> list[KeptImage]:
-    """Kept images captured at or after `since_ms`, the latest first; None selects every value."""
+    """Kept images captured from `since_ms` to `until_ms`, the latest first; None takes any."""
     query = select(_kept).where(_kept.c.captured_at_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(_kept.c.captured_at_ms <= until_ms)
     if lanes is not None:
         query = query.where(_kept.c.lane.in_(lanes))
     if streams is not None:

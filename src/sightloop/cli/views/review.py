@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -28,39 +28,38 @@ def tasks(found: TaskList) -> RenderableType:
     )
 
 
-def monitors(found: Iterable[Monitor]) -> RenderableType:
-    """Every monitor and how far it is from its alarm, in nats."""
+def monitors(found: Iterable[Monitor], names: Mapping[str, str]) -> RenderableType:
+    """One line per monitor, the nearest to its alarm first: evidence against threshold, in nats."""
+    nearest_first = sorted(found, key=lambda one: -one.nearness)
     rows = (
         (
-            f"{one.watched.device}/{one.watched.stream}",
-            one.measure,
-            one.guarantee,
-            f"{one.state.statistic_nats:.1f}" if one.state.statistic_nats is not None else "-",
-            f"{one.threshold_nats:.1f}",
-            one.incident or "-",
+            _line(f"{names.get(one.watched.device, one.watched.device)}/{one.watched.stream}"),
+            _line(one.measure),
+            _line(_evidence(one)),
+            _line(one.guarantee),
+            _line("alarm" if one.incident else ""),
         )
-        for one in found
+        for one in nearest_first
     )
-    columns = ("stream", "measure", "promise", "statistic", "alarm at", "incident")
+    columns = ("stream", "measure", "nats", "promise", "")
     return table(columns, rows, empty="no stream has been heard of yet")
 
 
-def incidents(found: Iterable[Incident]) -> RenderableType:
-    """Incidents, the latest first."""
-    rows = (
-        (
-            one.id,
-            one.kind,
-            state(one.state),
-            f"{one.device}/{one.stream}",
-            one.measure,
+def incidents(found: Iterable[Incident], names: Mapping[str, str]) -> RenderableType:
+    """Incidents, the latest first: what moved where on one line, and the id to ask with on the
+    next.
+    """
+    lines = [
+        Text.assemble(
             when(one.opened_at_ms),
-            one.guarantee,
+            " ",
+            state(one.state),
+            f" {one.measure} on {names.get(one.device, one.device)}/{one.stream}\n",
+            (f"  {one.id}, {one.kind}, {one.guarantee}", "dim"),
         )
         for one in found
-    )
-    columns = ("incident", "kind", "state", "stream", "measure", "opened", "promise")
-    return table(columns, rows, empty="no incident")
+    ]
+    return Group(*lines) if lines else Text("no incident", style="dim")
 
 
 def explanation(found: Explanation) -> RenderableType:
@@ -83,3 +82,14 @@ def explanation(found: Explanation) -> RenderableType:
         words.append(Text(f"- {evidence.loss.words}"))
     words += [Text(f"- also {one.measure}", style="dim") for one in found.supporting]
     return Group(head, Text(), *words)
+
+
+def _evidence(monitor: Monitor) -> str:
+    statistic = monitor.state.statistic_nats
+    stands_at = "-" if statistic is None else f"{statistic:.1f}"
+    return f"{stands_at} of {monitor.threshold_nats:.1f}"
+
+
+def _line(text: str) -> Text:
+    """A cell that is shortened where the terminal ends, and never broken."""
+    return Text(text, no_wrap=True, overflow="ellipsis")

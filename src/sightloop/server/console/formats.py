@@ -31,8 +31,8 @@ def when(at_ms: int | None) -> Markup | str:
 def duration(seconds: float | None) -> str:
     """A length of time in its two largest units.
 
-    >>> duration(3725), duration(59.94), duration(0.25), duration(None)
-    ('1 h 2 min', '59.9 s', '0.25 s', '–')
+    >>> duration(3725), duration(900), duration(59.94), duration(0.25), duration(None)
+    ('1 h 2 min', '15 min', '59.9 s', '0.25 s', '–')
     """
     if seconds is None:
         return MISSING
@@ -40,8 +40,12 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.3g} s"
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
     if hours < 1:
-        return f"{minutes} min {int(seconds % 60)} s"
-    return f"{hours} h {minutes % 60} min" if days < 1 else f"{days} d {hours % 24} h"
+        whole, rest = f"{minutes} min", f"{int(seconds % 60)} s"
+    elif days < 1:
+        whole, rest = f"{hours} h", f"{minutes % 60} min"
+    else:
+        whole, rest = f"{days} d", f"{hours % 24} h"
+    return whole if rest.startswith("0 ") else f"{whole} {rest}"
 
 
 def size(n_bytes: float | None) -> str:

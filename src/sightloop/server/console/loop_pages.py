@@ -20,9 +20,9 @@ from sightloop.loop.services import (
 )
 from sightloop.loop.turns import TurnState
 from sightloop.registry.catalogue import ListModels, list_models
+from sightloop.server.console.event_lines import Line, lines_of
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Viewer, viewer_of
-from sightloop.server.console.words import Told, tell_event
 from sightloop.server.context import workspace_of
 from sightloop.server.stations import ShowStations, Station, show_stations
 
@@ -63,15 +63,6 @@ class Waiting(NamedTuple):
     text: str
     href: str
     command: str
-
-
-class Line(NamedTuple):
-    """One event of the log."""
-
-    number: int
-    at_ms: int
-    told: Told
-    actor: str
 
 
 @get("/", sync_to_thread=True)
@@ -181,12 +172,4 @@ def _lines(
     wanted = ListLatest(before=before, subject=subject, limit=limit * 4 if quiet else limit)
     found = latest_events(workspace, viewer.call, wanted).events
     shown = [event for event in found if not quiet or event.kind not in QUIET_KINDS]
-    return [
-        Line(
-            event.number,
-            event.at_ms,
-            tell_event(event.kind, event.subject, event.data),
-            event.actor,
-        )
-        for event in shown[:limit]
-    ]
+    return lines_of(workspace, viewer, shown[:limit])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sightloop.server.console.formats import clipped, short
+from sightloop.server.console.formats import clipped, share, short
 
 Data = Mapping[str, Any]
 TOPICS: Mapping[str, str] = {
@@ -153,6 +153,14 @@ def _device(text: str, tone: str = "") -> Callable[[str, Data], Told]:
     return words
 
 
+def _policy_changed(_: str, data: Data) -> Told:
+    policy = data["policy"]
+    text = f"Camera {data['stream']} now audits {share(policy['audit_rate'])} of its images"
+    if policy["drift_rate"]:
+        text += f" and keeps {share(policy['drift_rate'])} for drift"
+    return Told(text, f"/fleet/{data['device']}")
+
+
 _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "alias.moved": lambda _, d: Told(f"{_version(d)} is now {d['alias']}", _model_href(d), "good"),
     "branch.created": lambda _, d: Told(
@@ -195,7 +203,7 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
         f"Step {d['step']} failed: {str(d['error']).strip().splitlines()[-1]}", "/", "bad"
     ),
     "stream.declared": _device("{name} declared camera {stream}"),
-    "stream.policy_changed": _device("What camera {stream} keeps was changed"),
+    "stream.policy_changed": _policy_changed,
     "task.skipped": lambda s, d: Told(f"A task was skipped: {d['reason']}", f"/review/{s}"),
     "tasks.flagged": lambda _, d: Told(
         f"{_count(len(d['tasks']), 'image')} flagged for labelling", f"/incidents/{d['incident']}"
@@ -209,7 +217,8 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
         f"{_count(len(d['tasks']), 'task')} withdrawn: {d['reason']}", "/review"
     ),
     "telemetry.kept": lambda _, d: Told(
-        f"{_count(len(d['kept']), 'image')} kept by {short(d['device'])}", f"/fleet/{d['device']}"
+        f"{_count(len(d['kept']), 'image')} kept by {d.get('name') or short(d['device'])}",
+        f"/fleet/{d['device']}",
     ),
     "turn.ended": _turn,
     "turn.moved": _turn,
