@@ -16,7 +16,16 @@ from sightloop.loop import evidence
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.registry import aliases, catalogue, gating, packaging, signing
-from sightloop.review import committing, exchange, flagging, labelling, listing
+from sightloop.review import (
+    claiming,
+    committing,
+    exchange,
+    flagging,
+    labelling,
+    listing,
+    queue,
+    second_opinions,
+)
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
 from sightloop.server.operations import Service
@@ -113,10 +122,15 @@ SERVICES: dict[str, Service] = {
     "monitor.explain": incidents.explain_incident,
     "monitor.incidents": incidents.list_incidents,
     "monitor.status": incidents.list_monitors,
+    "review.claim": claiming.claim_task,
     "review.commit": commit_labels,
+    "review.disagreements": second_opinions.list_disagreements,
     "review.export": exchange.export_tasks,
     "review.import": exchange.import_labels,
     "review.list": listing.list_tasks,
+    "review.opinion": second_opinions.give_opinion,
+    "review.queue": queue.list_queue,
+    "review.release": claiming.release_task,
     "review.show": listing.show_task,
     "review.skip": skip_task,
     "review.submit": labelling.submit_labels,

@@ -77,6 +77,12 @@ def find_kept(tx: Tx, kept: str) -> KeptImage:
     return _kept_of(row)
 
 
+def uncertainties_of(tx: Tx, kept: Collection[str]) -> dict[str, float]:
+    """How unsure the model was of each of these kept images; at most a few thousand at a time."""
+    query = select(_kept.c.id, _kept.c.uncertainty).where(_kept.c.id.in_(kept))
+    return {identity: float(value) for identity, value in tx.execute(query)}
+
+
 def list_kept(
     tx: Tx,
     *,

@@ -8,7 +8,13 @@ from __future__ import annotations
 from sightloop.telemetry.envelopes import count_envelopes
 from sightloop.telemetry.health import count_dropped, health_of, list_dropped, list_health
 from sightloop.telemetry.images import find_image
-from sightloop.telemetry.kept_images import audited_among, count_kept, find_kept, list_kept
+from sightloop.telemetry.kept_images import (
+    audited_among,
+    count_kept,
+    find_kept,
+    list_kept,
+    uncertainties_of,
+)
 from sightloop.telemetry.losses import find_loss, losses_after, losses_of, record_loss
 from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
 from sightloop.telemetry.swaps import list_swaps
@@ -32,4 +38,5 @@ __all__ = [
     "profiles_of",
     "record_loss",
     "stratum_of",
+    "uncertainties_of",
 ]
