@@ -43,7 +43,7 @@ class ShowTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, the classes its pre-labels index, and its labels once it has any.
+    """A task, the model and classes its pre-labels are of, and its labels once it has any.
 
     `classes` are those of the branch the labels are for, none when there is no such branch.
     `stratum` is what the stream is pointed at, as `field=value`, "" when nobody said. `loss` is
@@ -52,6 +52,7 @@ class TaskDetails(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     task: Task
+    model: str
     class_ids: list[str]
     class_names: list[str]
     labels: TaskLabels | None
@@ -103,6 +104,7 @@ def show_task(workspace: Workspace, call: Call, request: ShowTask) -> TaskDetail
         unsure = {} if task.lane == "audit" else uncertainties_of(tx, [task.kept])
         details = TaskDetails(
             task=task,
+            model="",
             class_ids=[],
             class_names=[],
             labels=labels,
@@ -117,5 +119,8 @@ def show_task(workspace: Workspace, call: Call, request: ShowTask) -> TaskDetail
         )
     bundle = read_bundles(workspace, [task.bundle])[task.bundle]
     return msgspec.structs.replace(
-        details, class_ids=bundle.class_ids, class_names=bundle.class_names
+        details,
+        model=bundle.model,
+        class_ids=bundle.class_ids,
+        class_names=bundle.class_names,
     )

@@ -12,6 +12,7 @@ __all__ = [
     "loop_pages",
     "pictures",
     "rendering",
+    "review_pages",
     "router",
     "session",
     "words",
