@@ -175,3 +175,10 @@ def test_an_empty_workspace_answers_every_question(root: Path, arguments: tuple[
     assert shown.exit_code == 0, shown.stderr
     assert shown.stdout.strip()
     assert json.loads(run(root, *arguments, "--json").stdout) is not None
+
+
+def test_review_tells_where_people_disagree_and_of_one_task(root: Path):
+    assert "nobody has been asked twice" in run(root, "review", "disagreements").stdout
+    unknown = run(root, "review", "show", "task_x", "--json")
+    assert unknown.exit_code == 1
+    assert json.loads(unknown.stdout)["error"]["code"] == "REV-010"

@@ -35,6 +35,7 @@ from sightloop.review.second_opinions import (
     list_disagreements,
 )
 from sightloop.review.values import LabelBox, ProgressCount, Task, TaskFilter
+from sightloop.server.console.formats import share
 from sightloop.server.console.pictures import picture_address
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Form, Viewer, form_of, viewer_of
@@ -305,7 +306,7 @@ def _row(queued: QueuedTask, viewer: Viewer) -> Row:
 def reason_of(task: Task, uncertainty: float | None) -> str:
     """Why the image is there, in words."""
     if task.lane == "audit":
-        return f"chosen by chance, 1 in {1 / task.inclusion_probability:.3g}"
+        return f"chosen by chance, as {share(task.inclusion_probability)} are"
     unsure = "" if uncertainty is None else f", uncertainty {uncertainty:.2f}"
     words = {
         "uncertain": "the model was unsure",

@@ -229,7 +229,7 @@ function html(name, attributes, ...children) {
   return made;
 }
 function drawLists() {
-  const shownClass = at >= 0 ? boxes[at].cls : nextClass;
+  const shownClass = at >= 0 ? boxes[at].cls : canEdit ? nextClass : "";
   const wanted = byId("find-class").value.trim().toLowerCase();
   byId("classes").replaceChildren(...work.classes
     .filter((one) => one.name.toLowerCase().includes(wanted))
