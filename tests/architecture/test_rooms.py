@@ -60,6 +60,8 @@ PURE = (
     "monitoring/detector",
     "monitoring/scores",
     "monitoring/dependence",
+    "review/agreement",
+    "review/blinding",
     "review/selection",
     "fleet/rollout",
     "loop/rules",

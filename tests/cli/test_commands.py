@@ -217,3 +217,10 @@ def test_a_filter_with_a_value_that_is_none_says_which_there_are(root: Path, coc
     refused = run(root, "data", "samples", "--split", "dev")
     assert refused.exit_code == 1
     assert "one of: train, val, test, audit, quarantined" in refused.stderr
+
+
+def test_review_tells_where_people_disagree_and_of_one_task(root: Path):
+    assert "nobody has been asked twice" in run(root, "review", "disagreements").stdout
+    unknown = run(root, "review", "show", "task_x", "--json")
+    assert unknown.exit_code == 1
+    assert json.loads(unknown.stdout)["error"]["code"] == "REV-010"

@@ -14,6 +14,8 @@ def register(app: typer.Typer) -> None:
     review = typer.Typer(help="Images that wait for labels.", no_args_is_help=True)
     app.add_typer(review, name="review")
     command(review, "list")(list_tasks)
+    command(review, "show")(show)
+    command(review, "disagreements")(disagreements)
     command(review, "export")(export)
     command(review, "import")(import_labels)
     command(review, "commit")(commit)
@@ -29,6 +31,8 @@ def list_tasks(
     session: Session,
     *,
     state: Annotated[list[str] | None, typer.Option(help="Only tasks in this state.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Only audit, or only train.")] = None,
+    incident: Annotated[str | None, typer.Option(help="Only those chosen for it.")] = None,
     limit: Annotated[int, typer.Option(help="How many.")] = 30,
 ) -> None:
     """Tasks in the order in which people should take them."""
@@ -37,8 +41,29 @@ def list_tasks(
     from sightloop.cli.views import review as views
     from sightloop.review.listing import ListTasks, TaskList
 
-    request = msgspec.convert({"states": state or ["open"], "limit": limit}, ListTasks)
+    wanted = {"states": state or ["open"], "purpose": purpose, "incident": incident, "limit": limit}
+    request = msgspec.convert(wanted, ListTasks)
     session.print(session.call("review.list", request, TaskList), views.tasks)
+
+
+def show(session: Session, *, task: Annotated[str, typer.Argument(help="Id of the task.")]) -> None:
+    """One task: why it is there, who works on it, and what people said."""
+    from sightloop.cli.views import review as views
+    from sightloop.review.listing import ShowTask, TaskDetails
+
+    session.print(session.call("review.show", ShowTask(task=task), TaskDetails), views.task)
+
+
+def disagreements(
+    session: Session, *, limit: Annotated[int, typer.Option(help="How many.")] = 30
+) -> None:
+    """Tasks that two people labelled, those they agree on least first."""
+    from sightloop.cli.views import review as views
+    from sightloop.review.second_opinions import Disagreements, ListDisagreements
+
+    request = ListDisagreements(limit=limit)
+    found = session.call("review.disagreements", request, Disagreements)
+    session.print(found, views.disagreements)
 
 
 def export(

@@ -79,11 +79,16 @@ def step_actor(name: str) -> Actor:
     return Actor(ActorId(f"step:{name}"), "step", Role.APPROVER)
 
 
+def may(actor: Actor, permission: Permission) -> bool:
+    """Whether the actor's role carries the permission: for words, never instead of `require`."""
+    return permission in _RIGHTS[actor.role]
+
+
 def require(actor: Actor, permission: Permission) -> None:
     """Return when the actor's role carries the permission.
 
     Raises:
         NotAllowed: it does not.
     """
-    if permission not in _RIGHTS[actor.role]:
+    if not may(actor, permission):
         raise NotAllowed(actor=actor.id, role=actor.role.value, permission=permission.value)

@@ -7,9 +7,12 @@ room never decides that something is wrong with a model: an incident reaches it 
 """
 
 __all__ = [
+    "agreement",
     "blinding",
     "boxes",
     "bundles",
+    "claiming",
+    "claims",
     "coco",
     "committing",
     "errors",
@@ -19,6 +22,9 @@ __all__ = [
     "labelling",
     "labels",
     "listing",
+    "opinions",
+    "queue",
+    "second_opinions",
     "selection",
     "store",
     "tasks",

@@ -7,9 +7,11 @@ NotFound
 └── NoSuchTask
 Refused
 ├── TaskNotOpen       the task is not waiting for labels
-├── ClassesGone       labels name classes that the branch no longer has
+├── NoLabelsYet       there is nothing a second opinion could be compared with
+├── OwnLabels         a second opinion must be somebody else's
 └── Conflict
-    └── AlreadyLabelled   somebody else was quicker
+    ├── AlreadyLabelled   somebody else was quicker
+    └── OpinionGiven      the task has a second opinion
 """
 
 from __future__ import annotations
@@ -88,4 +90,47 @@ class TaskNotOpen(Refused):
             task=task,
             state=state,
             wanted=wanted,
+        )
+
+
+class NoLabelsYet(Refused):
+    """A second opinion needs a first one."""
+
+    code = "REV-022"
+
+    def __init__(self, *, task: str, state: str) -> None:
+        super().__init__(
+            f"task {task} is {state} and has no labels that a second opinion could be compared "
+            "with; label it, or take a task that `sightloop review list --state done` shows",
+            task=task,
+            state=state,
+        )
+
+
+class OwnLabels(Refused):
+    """Whoever labelled a task cannot give the second opinion on it as well."""
+
+    code = "REV-023"
+
+    def __init__(self, *, task: str, labelled_by: str) -> None:
+        super().__init__(
+            f"task {task} was labelled by {labelled_by}, whose second opinion on it would be the "
+            "first again; leave it to somebody else",
+            task=task,
+            labelled_by=labelled_by,
+        )
+
+
+class OpinionGiven(Conflict):
+    """The task has its second opinion; it stays."""
+
+    code = "REV-024"
+
+    def __init__(self, *, task: str, given_by: str, given_at_ms: int) -> None:
+        super().__init__(
+            f"task {task} got its second opinion from {given_by} at {format_utc(given_at_ms)}; it "
+            "stays and yours was not saved - take the next task",
+            task=task,
+            given_by=given_by,
+            given_at_ms=given_at_ms,
         )

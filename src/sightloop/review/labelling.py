@@ -26,10 +26,11 @@ from sightloop.kernel.ids import derived_id
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.review.boxes import Checked, TaskBox, check_boxes, slice_problems
 from sightloop.review.bundles import loss_on, read_bundles
+from sightloop.review.claims import drop_claim
 from sightloop.review.errors import BadLabels
 from sightloop.review.labels import record_labels
 from sightloop.review.tasks import end_task, find_task
-from sightloop.review.values import Task, TaskLabels
+from sightloop.review.values import HUMAN, Task, TaskLabels
 from sightloop.telemetry.store import find_kept, record_loss, stratum_of
 from sightloop.telemetry.values import AuditedLoss
 
@@ -143,6 +144,7 @@ def skip_task(workspace: Workspace, call: Call, request: SkipTask) -> None:
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
         end_task(tx, request.task, "skipped", note=request.reason, now_ms=now_ms)
+        drop_claim(tx, request.task)
         data = {"task": request.task, "reason": request.reason}
         tell(tx, TASK_SKIPPED, request.task, by=call.actor, at_ms=now_ms, data=data)
 
@@ -198,6 +200,7 @@ def save_labels(tx: Tx, prepared: Prepared, *, by: Actor) -> bool:
     labels = prepared.labels
     if not record_labels(tx, labels):
         return False
+    drop_claim(tx, labels.task)
     if prepared.loss is not None:
         record_loss(tx, prepared.loss)
     tell(
@@ -247,7 +250,7 @@ def _labels(
         strata=strata_of(slices),
         split_key=request.split_key,
         blind=task.blind or request.blind,
-        source=SIMULATED if request.simulated else f"human:{by.id}",
+        source=SIMULATED if request.simulated else f"{HUMAN}{by.id}",
         labelled_by=by.id,
         labelled_at_ms=now_ms,
         duration_ms=request.duration_ms,

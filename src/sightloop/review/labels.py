@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,10 +10,12 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
     PrimaryKeyConstraint,
+    Select,
     Table,
     Text,
     func,
@@ -25,9 +27,10 @@ from sqlalchemy import (
 from sightloop.datasets.values import ClassId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
+from sightloop.review.blinding import second_draw
 from sightloop.review.errors import AlreadyLabelled, TaskNotOpen
 from sightloop.review.tasks import find_task, mark_done
-from sightloop.review.values import LabelBox, LabelCount, Task, TaskLabels
+from sightloop.review.values import HUMAN, LabelBox, LabelCount, Task, TaskLabels
 
 # SQLite numbers rows itself only when the key is exactly INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -51,6 +54,9 @@ _labels = Table(
     Column("duration_ms", BigInteger),
     Column("labelled_for", Text, nullable=False),
     Column("commit", Text),
+    # Who is to be asked twice, None where no person labelled: found by index, not one by one.
+    Column("second_draw", Float),
+    Index("review_labels_second", "second_draw"),
     Index("review_labels_to_commit", "commit", "branch", "number"),
     sqlite_autoincrement=True,
 )
@@ -74,6 +80,38 @@ def find_labels(tx: Tx, task: str) -> TaskLabels | None:
     """The labels of the task; None before it has any."""
     row = tx.execute(select(_labels).where(_labels.c.task == task)).mappings().first()
     return None if row is None else _labels_of(row)
+
+
+def labels_of_tasks(tx: Tx, tasks: Sequence[str]) -> dict[str, TaskLabels]:
+    """The labels of those of these tasks that have any; at most a few thousand at a time."""
+    query = select(_labels).where(_labels.c.task.in_(tasks))
+    return {row["task"]: _labels_of(row) for row in tx.execute(query).mappings()}
+
+
+def tasks_for_second(
+    tx: Tx,
+    *,
+    share: float,
+    labelled_by_other_than: str | None = None,
+    among: Select[Any] | None = None,
+    outside: Sequence[Select[Any]],
+    limit: int,
+) -> list[str]:
+    """Labelled tasks that are asked for twice, the earliest labelled first.
+
+    Args:
+        share: of all tasks that people label, how many are asked for twice.
+        among: a query for the ids of the tasks to choose from; None means all.
+        outside: queries for the ids of tasks to leave out.
+    """
+    query = select(_labels.c.task).where(_labels.c.second_draw < share)
+    if labelled_by_other_than is not None:
+        query = query.where(_labels.c.labelled_by != labelled_by_other_than)
+    if among is not None:
+        query = query.where(_labels.c.task.in_(among))
+    for ids in outside:
+        query = query.where(_labels.c.task.not_in(ids))
+    return list(tx.scalars(query.order_by(_labels.c.number).limit(limit)))
 
 
 def record_labels(tx: Tx, labels: TaskLabels) -> bool:
@@ -178,12 +216,14 @@ def _labels_row(labels: TaskLabels) -> dict[str, Any]:
     del row["number"]  # the database gives it
     for name in _NESTED:
         row[name] = msgspec.json.encode(row[name]).decode()
-    return row | {"n_boxes": len(labels.boxes)}
+    is_human = labels.source.startswith(HUMAN)
+    draw = second_draw(labels.task) if is_human else None
+    return row | {"n_boxes": len(labels.boxes), "second_draw": draw}
 
 
 def _labels_of(row: Any) -> TaskLabels:  # noqa: ANN401 - a SQLAlchemy row mapping
     values = dict(row)
-    del values["n_boxes"]
+    del values["n_boxes"], values["second_draw"]
     for name, kind in _NESTED.items():
         values[name] = msgspec.json.decode(values[name], type=kind)
     return TaskLabels(**values)

@@ -1,11 +1,13 @@
 """The whole store of the room in one place; importing it declares every table.
 
-Tasks and labels have a file each; other rooms read through this one.
+Each kind of record has a file of its own; other rooms read through this one.
 """
 
 from __future__ import annotations
 
+from sightloop.review.claims import find_claims
 from sightloop.review.labels import find_labels, label_counts, latest_label
+from sightloop.review.opinions import find_opinions
 from sightloop.review.tasks import (
     count_tasks,
     find_task,
@@ -15,7 +17,9 @@ from sightloop.review.tasks import (
 
 __all__ = [
     "count_tasks",
+    "find_claims",
     "find_labels",
+    "find_opinions",
     "find_task",
     "label_counts",
     "latest_label",

@@ -29,7 +29,7 @@ from sightloop.contracts.bundle import Detection
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 from sightloop.review.errors import NoSuchTask, TaskNotOpen
-from sightloop.review.values import Purpose, Task, TaskState
+from sightloop.review.values import ProgressCount, Purpose, Task, TaskFilter, TaskState
 from sightloop.telemetry.values import StreamKey
 
 _tasks = Table(
@@ -58,12 +58,19 @@ _tasks = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
     Column("note", Text, nullable=False),
-    Index("review_tasks_by_state", "state", "priority"),
-    Index("review_tasks_by_incident", "incident", "state"),
     Index("review_tasks_opened_for", "opened_for", "state"),
     Index("review_tasks_by_image", "image"),
     Index("review_tasks_by_group", "group"),
 )
+_URGENT_FIRST = (_tasks.c.priority.desc(), _tasks.c.created_at_ms, _tasks.c.id)
+_LATEST_FIRST = (_tasks.c.changed_at_ms.desc(), _tasks.c.id)
+# In the very order in which pages are read: a page costs what it shows, however many tasks wait.
+Index("review_tasks_by_urgency", _tasks.c.state, *_URGENT_FIRST)
+Index("review_tasks_by_change", _tasks.c.state, *_LATEST_FIRST)
+Index("review_tasks_by_purpose", _tasks.c.purpose, _tasks.c.state, *_URGENT_FIRST)
+Index("review_tasks_by_lane", _tasks.c.lane, _tasks.c.state, *_URGENT_FIRST)
+Index("review_tasks_by_incident", _tasks.c.incident, _tasks.c.state, *_URGENT_FIRST)
+Index("review_tasks_by_stream", _tasks.c.device, _tasks.c.stream, _tasks.c.state, *_URGENT_FIRST)
 
 _AT_ONCE = 1000
 """Databases limit how many values one statement may name."""
@@ -107,6 +114,54 @@ def list_tasks_where(
     if incident is not None:
         query = query.where(_tasks.c.incident == incident)
     return _tasks_of(tx, query.limit(limit))
+
+
+def page_of_tasks(tx: Tx, wanted: TaskFilter, *, after: Task | None, limit: int) -> list[Task]:
+    """Tasks in one state, from the one after `after`.
+
+    What waits comes by urgency, what is over by when that happened, the latest first.
+    """
+    if wanted.state in ("open", "flagged"):
+        query = select(_tasks).order_by(*_URGENT_FIRST)
+        if after is not None:
+            later = (
+                (_tasks.c.priority < after.priority)
+                | (_tasks.c.created_at_ms > after.created_at_ms)
+                | ((_tasks.c.created_at_ms == after.created_at_ms) & (_tasks.c.id > after.id))
+            )
+            query = query.where((_tasks.c.priority <= after.priority) & later)
+    else:
+        query = select(_tasks).order_by(*_LATEST_FIRST)
+        if after is not None:
+            later = (_tasks.c.changed_at_ms < after.changed_at_ms) | (_tasks.c.id > after.id)
+            query = query.where((_tasks.c.changed_at_ms <= after.changed_at_ms) & later)
+    query = query.where((_tasks.c.state == wanted.state) & _where(wanted)).limit(limit)
+    return [_task_of(row) for row in tx.execute(query).mappings()]
+
+
+def next_free_task(tx: Tx, wanted: TaskFilter, *, held: Select[Any]) -> Task | None:
+    """The most urgent task in that state that is not among `held`, locked until the end of `tx`."""
+    query = (
+        select(_tasks)
+        .where((_tasks.c.state == wanted.state) & _where(wanted) & _tasks.c.id.not_in(held))
+        .order_by(*_URGENT_FIRST)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=_tasks)
+    )
+    row = tx.execute(query).mappings().first()
+    return None if row is None else _task_of(row)
+
+
+def tasks_matching(wanted: TaskFilter) -> Select[Any]:
+    """The ids of all tasks in that state that match, for use inside another query."""
+    return select(_tasks.c.id).where((_tasks.c.state == wanted.state) & _where(wanted))
+
+
+def streams_with_tasks(tx: Tx, *, limit: int) -> list[StreamKey]:
+    """Streams of which there are tasks, by device and name."""
+    order = (_tasks.c.device, _tasks.c.stream)
+    query = select(*order).distinct().order_by(*order).limit(limit)
+    return [StreamKey(device, stream) for device, stream in tx.execute(query)]
 
 
 def tasks_opened_for(tx: Tx, incident: str) -> list[Task]:
@@ -160,6 +215,16 @@ def count_tasks(tx: Tx, *, purpose: Purpose | None = None) -> dict[TaskState, in
     if purpose is not None:
         query = query.where(_tasks.c.purpose == purpose)
     return {state: int(n) for state, n in tx.execute(query.order_by(_tasks.c.state))}
+
+
+def count_progress(tx: Tx) -> list[ProgressCount]:
+    """How many tasks of each purpose stand in each state that any stands in."""
+    order = (_tasks.c.purpose, _tasks.c.state)
+    query = select(*order, func.count()).group_by(*order).order_by(*order)
+    return [
+        ProgressCount(purpose=purpose, state=state, n_tasks=int(n_tasks))
+        for purpose, state, n_tasks in tx.execute(query)
+    ]
 
 
 def add_tasks(tx: Tx, tasks: Sequence[Task]) -> list[Task]:
@@ -219,8 +284,18 @@ def _of_incident(incident: str) -> ColumnElement[bool]:
 
 
 def _tasks_of(tx: Tx, query: Select[Any]) -> list[Task]:
-    urgent_first = (_tasks.c.priority.desc(), _tasks.c.created_at_ms, _tasks.c.id)
-    return [_task_of(row) for row in tx.execute(query.order_by(*urgent_first)).mappings()]
+    return [_task_of(row) for row in tx.execute(query.order_by(*_URGENT_FIRST)).mappings()]
+
+
+def _where(wanted: TaskFilter) -> ColumnElement[bool]:
+    given = {
+        _tasks.c.purpose: wanted.purpose,
+        _tasks.c.lane: wanted.lane,
+        _tasks.c.incident: wanted.incident,
+        _tasks.c.device: wanted.device,
+        _tasks.c.stream: wanted.stream,
+    }
+    return and_(True, *(column == value for column, value in given.items() if value is not None))
 
 
 def _task_row(task: Task) -> dict[str, Any]:

@@ -19,6 +19,12 @@ TaskState = Literal["flagged", "open", "done", "skipped", "withdrawn"]
 """flagged: chosen, and not asked of anyone yet; open: waits for labels; done: has them;
 skipped: somebody could not tell, another may; withdrawn: no longer wanted."""
 
+Work = Literal["label", "opinion"]
+"""What is asked of a person: the labels of an open task, or a second opinion on labels."""
+
+HUMAN = "human:"
+"""How the source of labels begins that a person made; the actor's id follows."""
+
 AUDIT_PRIORITY = 2.0
 """Above every other task's, which are at most 1: audits are what makes the numbers honest."""
 
@@ -61,6 +67,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return StreamKey(self.device, self.stream)
 
 
+class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tasks are meant: those in one state; None matches every value."""
+
+    state: TaskState = "open"
+    purpose: Purpose | None = None
+    lane: Lane | None = None
+    incident: str | None = None
+    device: str | None = None
+    stream: str | None = None
+
+
 class LabelBox(msgspec.Struct, frozen=True, array_like=True):
     """One labelled object on the upright image."""
 
@@ -101,3 +118,39 @@ class LabelCount(msgspec.Struct, frozen=True, kw_only=True):
     purpose: Purpose
     n_images: int
     n_boxes: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody works on a task until then, unless the lease is renewed.
+
+    Whoever holds the lease may give it back; an older one gives nothing back, so that a page that
+    is left late does not free what another page of the same person has taken since.
+    """
+
+    task: str
+    held_by: str
+    lease: str
+    until_ms: int
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a second person saw on a labelled image, without having seen the labels.
+
+    It never changes the labels. `agreement` and `mean_iou` are of `agreement.compare`.
+    """
+
+    task: str
+    boxes: list[LabelBox]
+    given_by: str
+    given_at_ms: int
+    duration_ms: int | None
+    agreement: float
+    mean_iou: float | None
+
+
+class ProgressCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks of a purpose stand in a state."""
+
+    purpose: Purpose
+    state: TaskState
+    n_tasks: int

@@ -33,7 +33,17 @@ from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.monitoring import listing as monitor_listing
 from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
-from sightloop.review import committing, exchange, flagging, images, labelling, listing
+from sightloop.review import (
+    claiming,
+    committing,
+    exchange,
+    flagging,
+    images,
+    labelling,
+    listing,
+    queue,
+    second_opinions,
+)
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import stations
 from sightloop.server.operations import Service
@@ -151,11 +161,16 @@ SERVICES: dict[str, Service] = {
     "monitor.page": monitor_listing.page_monitors,
     "monitor.promises": monitor_listing.list_promises,
     "monitor.status": incidents.list_monitors,
+    "review.claim": claiming.claim_task,
     "review.commit": commit_labels,
+    "review.disagreements": second_opinions.list_disagreements,
     "review.export": exchange.export_tasks,
     "review.images": images.show_images,
     "review.import": exchange.import_labels,
     "review.list": listing.list_tasks,
+    "review.opinion": second_opinions.give_opinion,
+    "review.queue": queue.list_queue,
+    "review.release": claiming.release_task,
     "review.show": listing.show_task,
     "review.skip": skip_task,
     "review.submit": labelling.submit_labels,

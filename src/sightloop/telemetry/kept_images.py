@@ -83,6 +83,12 @@ def kept_by_id(tx: Tx, kept: Collection[str]) -> dict[str, KeptImage]:
     return {row["id"]: _kept_of(row) for row in rows}
 
 
+def uncertainties_of(tx: Tx, kept: Collection[str]) -> dict[str, float]:
+    """How unsure the model was of each of these kept images; at most a few thousand at a time."""
+    query = select(_kept.c.id, _kept.c.uncertainty).where(_kept.c.id.in_(kept))
+    return {identity: float(value) for identity, value in tx.execute(query)}
+
+
 def list_kept(
     tx: Tx,
     *,

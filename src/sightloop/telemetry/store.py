@@ -20,6 +20,7 @@ from sightloop.telemetry.kept_images import (
     find_kept,
     kept_by_id,
     list_kept,
+    uncertainties_of,
 )
 from sightloop.telemetry.losses import find_loss, losses_after, losses_of, record_loss
 from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
@@ -46,4 +47,5 @@ __all__ = [
     "profiles_of",
     "record_loss",
     "stratum_of",
+    "uncertainties_of",
 ]

@@ -11,7 +11,8 @@ from sightloop.cli.render import facts, state, table, when
 from sightloop.monitoring.evidence import Incident
 from sightloop.monitoring.incidents import Explanation
 from sightloop.monitoring.monitors import Monitor
-from sightloop.review.listing import TaskList
+from sightloop.review.listing import TaskDetails, TaskList
+from sightloop.review.second_opinions import Disagreements
 
 
 def tasks(found: TaskList) -> RenderableType:
@@ -26,6 +27,46 @@ def tasks(found: TaskList) -> RenderableType:
         Text(counts or "no tasks", style="dim"),
         table(columns, rows, empty="nothing waits for labels"),
     )
+
+
+def task(found: TaskDetails) -> RenderableType:
+    """One task with all that is known around it."""
+    one, labels, opinion = found.task, found.labels, found.opinion
+    known = [
+        ("task", one.id),
+        ("purpose", one.purpose),
+        ("state", state(one.state)),
+        ("stream", f"{one.device}/{one.stream}"),
+        ("taken", when(one.captured_at_ms)),
+        ("lane", one.lane),
+        ("pre-labels", "hidden: it is blind" if one.blind else len(one.prelabels)),
+    ]
+    if found.claim is not None:
+        known.append(("held by", f"{found.claim.held_by} until {when(found.claim.until_ms)}"))
+    if labels is not None:
+        known.append(("labelled by", f"{labels.labelled_by}, {len(labels.boxes)} boxes"))
+    if found.loss is not None:
+        known.append(("loss", f"{found.loss:.3g}"))
+    if opinion is not None:
+        known.append(("second", f"{opinion.given_by}, {opinion.agreement:.0%} agreement"))
+    if one.note:
+        known.append(("note", one.note))
+    return facts(known)
+
+
+def disagreements(found: Disagreements) -> RenderableType:
+    """Tasks that two people labelled."""
+    rows = (
+        (
+            one.task.id,
+            f"{one.opinion.agreement:.0%}",
+            f"{one.labels.labelled_by}: {len(one.labels.boxes)}",
+            f"{one.opinion.given_by}: {len(one.opinion.boxes)}",
+        )
+        for one in found.tasks
+    )
+    columns = ("task", "agreement", "labels", "second opinion")
+    return table(columns, rows, empty="nobody has been asked twice yet")
 
 
 def monitors(found: Iterable[Monitor], names: Mapping[str, str]) -> RenderableType:

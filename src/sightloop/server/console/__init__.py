@@ -20,6 +20,7 @@ __all__ = [
     "paging",
     "pictures",
     "rendering",
+    "review_pages",
     "router",
     "run_pages",
     "session",

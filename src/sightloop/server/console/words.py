@@ -21,6 +21,7 @@ TOPICS: Mapping[str, str] = {
     "incident": "incidents",
     "labels": "review",
     "model": "models",
+    "opinion": "review",
     "rollout": "fleet",
     "run": "runs",
     "slot": "fleet",
@@ -186,6 +187,9 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
         f"{_version(d)} was rejected: {clipped(d['comment'], 120)}", _model_href(d), "bad"
     ),
     "model.signed": lambda _, d: Told(f"{_version(d)} was signed", _model_href(d)),
+    "opinion.given": lambda s, d: Told(
+        f"A second opinion was given: {d['agreement']:.0%} agreement", f"/review/{s}"
+    ),
     "rollout.aborted": _rollout("was stopped", "bad"),
     "rollout.advanced": _rollout("goes on"),
     "rollout.finished": _rollout("reached every ring", "good"),
