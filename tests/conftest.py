@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sightloop.kernel.workspace import Workspace
 from sightloop.testing.clock import ManualClock
 from sightloop.testing.workspaces import fresh_workspace
+
+# A machine under load is no reason for a property to fail; how long code takes is for bench/.
+settings.register_profile("sightloop", deadline=None)
+settings.load_profile("sightloop")
 
 
 @pytest.fixture
