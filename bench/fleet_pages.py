@@ -31,6 +31,7 @@ from sightloop.fleet.health import HealthCriteria, Placement
 from sightloop.fleet.rollout import Ring, Rollout, RolloutId
 from sightloop.fleet.values import Device, DeviceId, Report, Stream
 from sightloop.kernel.actors import Actor, ActorId, Role
+from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.monitoring import store as monitoring
@@ -55,6 +56,7 @@ N_WARM = 9
 LIMIT_MS = 200.0
 
 PAGES = (
+    ("/", "the home page"),
     ("/fleet", "the first page"),
     ("/fleet?after=%5B%22site-0500%22%2C%22fleet%22%2C%22%22%5D", "a page in the middle"),
     ("/fleet?ring=canary", "a small ring"),
@@ -98,13 +100,16 @@ def main() -> None:
     workspace.db.close()
     print("| page | what | cold (ms) | warm (ms) | warm, processor time (ms) |")
     print("|---|---|---:|---:|---:|")
-    slowest = 0.0
+    slowest = Took(0.0, 0.0)
     for path, what in PAGES:
         cold, warm = times_of(folder, path)
-        slowest = max(slowest, warm.wall_ms)
+        slowest = Took(*(max(pair) for pair in zip(slowest, warm, strict=True)))
         row = (f"`{path}`", what, *(f"{ms:.0f}" for ms in (cold.wall_ms, *warm)))
         print("|", " | ".join(row), "|", flush=True)
-    print(f"\nslowest warm page: {slowest:.0f} ms, bound {LIMIT_MS:.0f} ms")
+    print(
+        f"\nslowest warm page: {slowest.wall_ms:.0f} ms, of the processor "
+        f"{slowest.processor_ms:.0f} ms; bound {LIMIT_MS:.0f} ms"
+    )
 
 
 class Took(NamedTuple):
@@ -193,9 +198,7 @@ def _release(workspace: Workspace, model: str) -> Digest:
     return bundle
 
 
-def _add_device(
-    tx: fleet.Tx, n: int, n_devices: int, bundles: dict[str, Digest], *, now_ms: int
-) -> None:
+def _add_device(tx: Tx, n: int, n_devices: int, bundles: dict[str, Digest], *, now_ms: int) -> None:
     model = "rare" if n % max(n_devices // 100, 1) == 1 else "pcb"
     device = Device(
         id=_id(n),
