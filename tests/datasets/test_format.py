@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sightloop.contracts.decode import WrongFormat, encode
 from sightloop.datasets import tree
@@ -121,3 +123,12 @@ def test_a_commit_of_a_later_format_is_refused_by_name():
     later = encode_commit(golden_commit(digest_of(b""), 0)).replace(b"commit/1", b"commit/2")
     with pytest.raises(WrongFormat, match=r"sightloop\.commit/1 but is 'sightloop\.commit/2'"):
         decode_commit(later, what="commit")
+
+
+@given(st.permutations(range(3)))
+def test_equal_boxes_get_the_same_ids_in_whatever_order_they_come(order):
+    box = BoxPx(1, 2, 3, 4)
+    objects = [LabelledObject(ClassId("dent"), box, {"seen_by": str(n)}) for n in range(3)]
+    identity = sample_id(digest_of(b"an image"), None)
+    found = imported_annotations(identity, [objects[i] for i in order])
+    assert found == imported_annotations(identity, objects)

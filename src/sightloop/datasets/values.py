@@ -157,12 +157,12 @@ def imported_annotations(
 ) -> list[Annotation]:
     """The objects as verified annotations, in order of their ids.
 
-    Ids follow from class, geometry and order among equals, so that importing the same labels
-    twice gives the same annotations.
+    Ids follow from class, geometry and, among equals of both, the order of their attributes, so
+    that the same labels give the same annotations in whatever order they come.
     """
     n_seen: dict[tuple[str, str], int] = {}
     annotations = []
-    for one in found:
+    for one in sorted(found, key=lambda one: canonical_json(one.attributes)):
         geometry = rounded(one.geometry)
         content = (one.class_id, canonical_json(geometry).decode())
         n_equal = n_seen[content] = n_seen.get(content, 0) + 1
