@@ -7,7 +7,7 @@ only when something does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -103,6 +103,14 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """Model by slot."""
     device: DeviceId | None = None
     created_at_ms: int
+
+
+class SilentDevice(NamedTuple):
+    """A device that has not come by for long."""
+
+    id: str
+    name: str
+    seen_at_ms: int
 
 
 def add_enrolment(tx: Tx, enrolment: Enrolment) -> None:
@@ -227,6 +235,18 @@ def reports(tx: Tx) -> dict[DeviceId, Report]:
     """The latest check-in of every device that has come by."""
     rows = tx.execute(select(_reports)).mappings()
     return {DeviceId(row["device"]): _report_of(row) for row in rows}
+
+
+def silent_between(tx: Tx, from_ms: int, to_ms: int) -> list[SilentDevice]:
+    """Devices that came by last between these times."""
+    seen = _reports.c.seen_at_ms
+    query = (
+        select(_devices.c.id, _devices.c.name, seen)
+        .join(_reports, _reports.c.device == _devices.c.id)
+        .where((seen >= from_ms) & (seen < to_ms))
+        .order_by(seen, _devices.c.id)
+    )
+    return [SilentDevice(*row) for row in tx.execute(query)]
 
 
 def members_of(tx: Tx, model: str) -> list[Member]:

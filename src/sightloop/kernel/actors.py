@@ -74,9 +74,18 @@ LOCAL = Actor(ActorId("local"), "person", Role.ADMIN)
 """Whoever runs the command line on the workspace's own files: the disk's rights are its rights."""
 
 
+OWNER = ActorId("owner")
+"""Whoever holds the workspace's own token."""
+
+
 def step_actor(name: str) -> Actor:
     """The loop itself, acting in the step of that name."""
     return Actor(ActorId(f"step:{name}"), "step", Role.APPROVER)
+
+
+def may(actor: Actor, permission: Permission) -> bool:
+    """Whether the actor's role carries the permission: for words, never instead of `require`."""
+    return permission in _RIGHTS[actor.role]
 
 
 def require(actor: Actor, permission: Permission) -> None:
@@ -85,5 +94,5 @@ def require(actor: Actor, permission: Permission) -> None:
     Raises:
         NotAllowed: it does not.
     """
-    if permission not in _RIGHTS[actor.role]:
+    if not may(actor, permission):
         raise NotAllowed(actor=actor.id, role=actor.role.value, permission=permission.value)

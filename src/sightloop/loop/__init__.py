@@ -6,10 +6,15 @@ and it never does work inside an event.
 """
 
 __all__ = [
+    "destinations",
     "errors",
     "evidence",
     "handlers",
+    "notifying",
     "policy",
+    "policy_editing",
+    "preview",
+    "previewing",
     "reactions",
     "rules",
     "services",

@@ -15,6 +15,7 @@ from sightloop.kernel.worker import StepWorker
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop import ticks
 from sightloop.loop.handlers import HANDLERS
+from sightloop.loop.notifying import NEWS, NEWS_EVENTS, tell_the_news
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.reactions import LOOP, REACTIONS, react
 from sightloop.loop.settings import is_paused
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 REFRESH_UPDATES_S = 60.0
+NEWS_S = 1.0
+SILENCE_S = 60.0
 AFTER_FAILURE_S = 2.0
 
 Duty = Callable[[Workspace], object]
@@ -32,6 +35,7 @@ def run_worker(workspace: Workspace, *, stopping: threading.Event) -> None:
     """Work until `stopping` is set; then finish or give back what is under way."""
     with workspace.db.write() as tx:
         subscribe(tx, LOOP, REACTIONS)
+        subscribe(tx, NEWS, NEWS_EVENTS)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     poll_s = workspace.config.worker.poll_every_s
     seal_s = workspace.config.worker.seal_audit_every_s
@@ -48,6 +52,8 @@ def run_worker(workspace: Workspace, *, stopping: threading.Event) -> None:
             every_s=REFRESH_UPDATES_S,
             stopping=stopping,
         ),
+        _repeated("news", tell_the_news, workspace, every_s=NEWS_S, stopping=stopping),
+        _repeated("silence", ticks.notice_silence, workspace, every_s=SILENCE_S, stopping=stopping),
         _repeated("audit", ticks.seal_audit_log, workspace, every_s=seal_s, stopping=stopping),
     ]
     for thread in threads:

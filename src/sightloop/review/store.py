@@ -5,7 +5,7 @@ Tasks and labels have a file each; other rooms read through this one.
 
 from __future__ import annotations
 
-from sightloop.review.labels import find_labels, label_counts, latest_label
+from sightloop.review.labels import find_labels, label_counts, labels_since, latest_label
 from sightloop.review.tasks import (
     count_tasks,
     find_task,
@@ -18,6 +18,7 @@ __all__ = [
     "find_labels",
     "find_task",
     "label_counts",
+    "labels_since",
     "latest_label",
     "list_tasks_where",
     "tasks_opened_for",

@@ -10,7 +10,7 @@ from sightloop.telemetry.health import count_dropped, health_of, list_dropped, l
 from sightloop.telemetry.images import find_image
 from sightloop.telemetry.kept_images import audited_among, count_kept, find_kept, list_kept
 from sightloop.telemetry.losses import find_loss, losses_after, losses_of, record_loss
-from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
+from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of, traffic_since
 from sightloop.telemetry.swaps import list_swaps
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "profiles_of",
     "record_loss",
     "stratum_of",
+    "traffic_since",
 ]
