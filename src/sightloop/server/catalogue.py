@@ -10,15 +10,16 @@ from sightloop.datasets import branches, coco_export, coco_import, commits
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import devices, enrolment, rollout_status, rollouts, streams
+from sightloop.kernel import access
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop import evidence
+from sightloop.loop import evidence, notifying, policy_editing, previewing
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.registry import aliases, catalogue, gating, packaging, signing
 from sightloop.review import committing, exchange, flagging, labelling, listing
 from sightloop.review.committing import CommittedLabels
-from sightloop.server import stations
+from sightloop.server import checkup, facts, keyring, stations
 from sightloop.server.operations import Service
 from sightloop.tracking import services as tracking
 from sightloop.tracking.values import Run
@@ -79,6 +80,10 @@ def commit_labels(
 
 
 SERVICES: dict[str, Service] = {
+    "access.invite": access.invite_person,
+    "access.list": access.list_people,
+    "access.revoke": access.revoke_access,
+    "access.role": access.change_role,
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
@@ -93,6 +98,7 @@ SERVICES: dict[str, Service] = {
     "devices.show": devices.show_device,
     "events.latest": loop.latest_events,
     "events.list": loop.list_events,
+    "keys.show": keyring.show_keys,
     "loop.pause": loop.pause_loop,
     "loop.retry": loop.try_again,
     "loop.run": loop.run_loop,
@@ -113,6 +119,14 @@ SERVICES: dict[str, Service] = {
     "monitor.explain": incidents.explain_incident,
     "monitor.incidents": incidents.list_incidents,
     "monitor.status": incidents.list_monitors,
+    "notify.add": notifying.add_destination,
+    "notify.list": notifying.list_destinations,
+    "notify.remove": notifying.remove_destination,
+    "notify.test": notifying.try_destination,
+    "policy.check": policy_editing.check_policy,
+    "policy.preview": previewing.preview_policy,
+    "policy.save": policy_editing.save_policy,
+    "policy.show": policy_editing.show_policy,
     "review.commit": commit_labels,
     "review.export": exchange.export_tasks,
     "review.import": exchange.import_labels,
@@ -135,4 +149,6 @@ SERVICES: dict[str, Service] = {
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,
     "train": train_now,
+    "workspace.check": checkup.check_workspace,
+    "workspace.show": facts.show_workspace,
 }

@@ -10,9 +10,13 @@ __all__ = [
     "formats",
     "live",
     "loop_pages",
+    "notify_pages",
+    "people_pages",
     "pictures",
+    "policy_pages",
     "rendering",
     "router",
     "session",
+    "settings_pages",
     "words",
 ]
