@@ -125,7 +125,7 @@ def remove_destination(workspace: Workspace, call: Call, request: NameDestinatio
 
 
 def try_destination(
-    workspace: Workspace, call: Call, request: NameDestination, *, send: Send = sending.send
+    workspace: Workspace, call: Call, request: NameDestination, *, send: Send | None = None
 ) -> Destination:
     """A message was sent there just now and was taken.
 
@@ -138,7 +138,7 @@ def try_destination(
     with workspace.db.read() as tx:
         _find(tx, request.name)
         address = destinations.address_of(tx, request.name) or ""
-    problem = send(address, TEST_MESSAGE)
+    problem = (send or sending.send)(address, TEST_MESSAGE)
     with workspace.db.write() as tx:
         now_ms = workspace.clock.now_ms()
         destinations.set_outcome(tx, request.name, problem=problem, now_ms=now_ms)

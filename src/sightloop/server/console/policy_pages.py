@@ -155,7 +155,7 @@ def _rows(one: ModelPreview) -> list[Row]:
         return Row(label, *cells)
 
     return [
-        row("Turns that loss incidents would have begun", lambda r: _of(r, "loss incident")),
+        row("Loss incidents that would have begun a turn", lambda r: _of(r, "loss incident")),
         row("Turns that enough labels would have begun", lambda r: _of(r, "labels")),
         row("Images flagged after input incidents, at most", lambda r: number(r.n_flagged_at_most)),
         row("Images people are asked to label, at most", lambda r: number(r.n_asked_at_most)),
@@ -171,10 +171,7 @@ def _rows(one: ModelPreview) -> list[Row]:
 
 def _of(replay: Replay, because: str) -> str:
     count = sum(turn.because == because for turn in replay.turns)
-    if because != "loss incident":
-        return str(count)
-    noun = "incident" if replay.n_loss_incidents == 1 else "incidents"
-    return f"{count} of {replay.n_loss_incidents} {noun}"
+    return f"{count} of {replay.n_loss_incidents}" if because == "loss incident" else str(count)
 
 
 def _turns(one: ModelPreview) -> list[tuple[int, str, str]]:
