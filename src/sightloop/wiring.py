@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sightloop.fleet.update_repository import create_repository
 from sightloop.kernel import tokens
-from sightloop.kernel.actors import ActorId, Role
+from sightloop.kernel.actors import OWNER, Role
 from sightloop.kernel.blobs import LocalBlobs
 from sightloop.kernel.clock import Clock, SystemClock
 from sightloop.kernel.config import (
@@ -25,10 +25,8 @@ from sightloop.kernel.events import subscribe
 from sightloop.kernel.files import write_atomic
 from sightloop.kernel.ids import TimeSortedIds
 from sightloop.kernel.workspace import Workspace
+from sightloop.loop.notifying import NEWS, NEWS_EVENTS
 from sightloop.loop.reactions import LOOP, REACTIONS
-
-OWNER = ActorId("owner")
-"""Whoever holds the workspace's own token."""
 
 ROOMS_WITH_TABLES = (
     "kernel.audit",
@@ -45,6 +43,7 @@ ROOMS_WITH_TABLES = (
     "review.store",
     "fleet.rollout_store",
     "fleet.store",
+    "loop.destinations",
     "loop.turns",
     "loop.settings",
 )
@@ -79,15 +78,20 @@ def create_workspace(
     with workspace.db.write() as tx:
         # Before anything can happen: an event that nobody is subscribed to yet is nobody's.
         subscribe(tx, LOOP, REACTIONS)
+        subscribe(tx, NEWS, NEWS_EVENTS)
     return workspace
 
 
 def ensure_token(workspace: Workspace) -> str:
-    """The workspace's own token, made at the first call and kept in `.sightloop/token`."""
+    """The workspace's own token, made at the first call and kept in `.sightloop/token`.
+
+    Once it was revoked, the next call makes another: that is how it is replaced.
+    """
     path = workspace.state / "token"
-    if path.exists():
-        return path.read_text().strip()
+    known = path.read_text().strip() if path.exists() else ""
     with workspace.db.write() as tx:
+        if tokens.is_valid(tx, known, now_ms=workspace.clock.now_ms()):
+            return known
         token = tokens.issue(
             tx,
             actor=OWNER,

@@ -1,13 +1,14 @@
 """The command line: parse, call one service, render its result. It holds no rules of its own."""
 
 __all__ = [
-    "checkup",
+    "access",
     "command",
     "data",
     "fleet",
     "loop",
     "main",
     "models",
+    "notify",
     "render",
     "review",
     "runs",

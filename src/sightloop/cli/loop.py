@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     command(loop, "resume")(resume)
     command(loop, "retry")(retry)
     command(loop, "events")(events)
+    command(loop, "policy")(policy)
 
 
 def status(session: Session) -> None:
@@ -78,6 +79,58 @@ def events(
 
     request = ListEvents(after=after, subject=subject or None, limit=limit)
     session.print(session.call("events.list", request, EventList), views.events)
+
+
+def policy(
+    session: Session,
+    *,
+    check: Annotated[
+        str, typer.Option(help="A file that might become loop.yaml: check it, and change nothing.")
+    ] = "",
+    preview: Annotated[
+        str, typer.Option(help="The same, and replay the last month under its rules.")
+    ] = "",
+    save: Annotated[str, typer.Option(help="Make this file the policy, on record.")] = "",
+    reason: Annotated[str, typer.Option(help="Why it is changed.")] = "",
+) -> None:
+    """Show loop.yaml, or check, preview or save another one."""
+    from sightloop.cli.views import settings as views
+    from sightloop.loop.policy_editing import (
+        CheckedPolicy,
+        CheckPolicy,
+        PolicyText,
+        SavePolicy,
+        ShowPolicy,
+    )
+    from sightloop.loop.previewing import PolicyPreview, PreviewPolicy
+
+    if save:
+        present = session.call("policy.show", ShowPolicy(), PolicyText)
+        request = SavePolicy(text=_read(save), expected=present.digest, reason=reason)
+        saved = session.call("policy.save", request, PolicyText)
+        session.print(saved, lambda one: f"{one.path} saved; looks after {views.names(one.models)}")
+    elif preview:
+        asked = PreviewPolicy(text=_read(preview))
+        session.print(session.call("policy.preview", asked, PolicyPreview), views.preview)
+    elif check:
+        checked = session.call("policy.check", CheckPolicy(text=_read(check)), CheckedPolicy)
+        session.print(checked, views.checked_policy)
+    else:
+        session.print(session.call("policy.show", ShowPolicy(), PolicyText), views.policy)
+
+
+def _read(file: str) -> str:
+    from pathlib import Path
+
+    from sightloop.kernel.errors import NotFound
+    from sightloop.loop.errors import BadPolicy
+
+    try:
+        return Path(file).read_bytes().decode()
+    except OSError as error:
+        raise NotFound(what="policy file", name=file, hint=str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise BadPolicy(where=file, problem=f"it is not UTF-8: {error}") from error
 
 
 def _switch(session: Session, *, paused: bool, reason: str) -> None:

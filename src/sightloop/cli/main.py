@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from sightloop import __version__
-from sightloop.cli import data, fleet, loop, models, review, runs, workspace
+from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, workspace
 
 app = typer.Typer(
     name="sightloop",
@@ -39,6 +39,8 @@ models.register(app)
 fleet.register(app)
 review.register(app)
 loop.register(app)
+notify.register(app)
+access.register(app)
 
 
 def main() -> None:

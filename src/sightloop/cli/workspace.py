@@ -88,9 +88,13 @@ def worker(session: Session) -> None:
 
 def doctor(session: Session) -> None:
     """Check settings, audit log, keys, engines and disk."""
-    from sightloop.cli import checkup, render
+    from sightloop.cli import render
+    from sightloop.kernel.actors import LOCAL
+    from sightloop.kernel.workspace import Call
+    from sightloop.server.checkup import CheckWorkspace, check_workspace
 
-    findings = checkup.examine(session.workspace())
+    # On the files even while a server runs: it may be the server that is not well.
+    findings = check_workspace(session.workspace(), Call(LOCAL), CheckWorkspace()).findings
     session.print(
         findings,
         lambda found: render.table(

@@ -7,7 +7,7 @@ only when something does.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -124,6 +124,14 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """Model by slot."""
     device: DeviceId | None = None
     created_at_ms: int
+
+
+class SilentDevice(NamedTuple):
+    """A device that has not come by for long."""
+
+    id: str
+    name: str
+    seen_at_ms: int
 
 
 def add_enrolment(tx: Tx, enrolment: Enrolment) -> None:
@@ -268,6 +276,18 @@ def reports(tx: Tx, devices: Collection[str] | None = None) -> dict[DeviceId, Re
     if devices is not None:
         query = query.where(_reports.c.device.in_(devices))
     return {DeviceId(row["device"]): _report_of(row) for row in tx.execute(query).mappings()}
+
+
+def silent_between(tx: Tx, from_ms: int, to_ms: int) -> list[SilentDevice]:
+    """Devices that came by last between these times."""
+    seen = _reports.c.seen_at_ms
+    query = (
+        select(_devices.c.id, _devices.c.name, seen)
+        .join(_reports, _reports.c.device == _devices.c.id)
+        .where((seen >= from_ms) & (seen < to_ms))
+        .order_by(seen, _devices.c.id)
+    )
+    return [SilentDevice(*row) for row in tx.execute(query)]
 
 
 def members_of(tx: Tx, model: str, devices: Collection[str] | None = None) -> list[Member]:

@@ -33,6 +33,7 @@ __all__ = [
     "create_repository",
     "publish",
     "released_blob",
+    "repository_key_names",
     "repository_keys",
     "role_expiries",
     "root_bytes",
@@ -149,6 +150,11 @@ def role_expiries(workspace: Workspace) -> list[RoleExpiry]:
 
 def repository_keys(workspace: Workspace) -> list[KeyFacts]:
     """Where each private key of the repository and of the models' owners is, for `doctor`."""
+    return key_facts(workspace, repository_key_names(workspace))
+
+
+def repository_key_names(workspace: Workspace) -> list[str]:
+    """The names of those keys, wherever they are."""
     with workspace.db.read() as tx:
         owners = [owner_key_name(model) for model in registry.owner_keys(tx)]
-    return key_facts(workspace, [*TOP_LEVEL, ASSIGNMENTS, *owners])
+    return [*TOP_LEVEL, ASSIGNMENTS, *owners]

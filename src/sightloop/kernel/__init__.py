@@ -6,6 +6,7 @@ importing this door loads neither half.
 """
 
 __all__ = [
+    "access",
     "actors",
     "audit",
     "blobs",

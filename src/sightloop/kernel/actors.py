@@ -74,6 +74,10 @@ LOCAL = Actor(ActorId("local"), "person", Role.ADMIN)
 """Whoever runs the command line on the workspace's own files: the disk's rights are its rights."""
 
 
+OWNER = ActorId("owner")
+"""Whoever holds the workspace's own token."""
+
+
 def step_actor(name: str) -> Actor:
     """The loop itself, acting in the step of that name."""
     return Actor(ActorId(f"step:{name}"), "step", Role.APPROVER)

@@ -172,6 +172,14 @@ def latest(
     return [_event_of(row) for row in tx.execute(query).mappings()]
 
 
+def latest_of(tx: Tx, kind: EventKind, subject: str) -> Event | None:
+    """The newest event of that kind about that record."""
+    about = (_events.c.subject == subject) & (_events.c.kind == kind)
+    query = select(_events).where(about).order_by(_events.c.number.desc()).limit(1)
+    row = tx.execute(query).mappings().first()
+    return None if row is None else _event_of(row)
+
+
 def history(
     tx: Tx,
     *,

@@ -1,14 +1,33 @@
 """Bearer tokens: 256 random bits, of which the database keeps only the hash.
 
-A token names an actor and so carries that actor's role. An enrolment token works once.
+A token names an actor and so carries that actor's role: changing the actor's role acts at once on
+every token of theirs. An enrolment token works once. A session is a token that signing in made; the
+latest one is remembered after its end, so that it is known when somebody was last here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Table, Text, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from sightloop.kernel.actors import Actor, ActorId, ActorKind, Role
 from sightloop.kernel.database import Tx, metadata
@@ -31,6 +50,31 @@ _tokens = Table(
     Column("expires_at_ms", BigInteger),
     Column("created_at_ms", BigInteger, nullable=False),
 )
+_sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("began_at_ms", BigInteger, nullable=False),
+    Index("sessions_by_actor", "actor", "began_at_ms"),
+)
+
+
+class Holding(NamedTuple):
+    """What an actor holds now, sessions counted apart, and when it ends (None: never)."""
+
+    n_tokens: int
+    n_sessions: int
+    ends_at_ms: int | None
+    """When the last of the tokens that are no session ends."""
+    signed_in_at_ms: int | None
+
+
+class KnownActor(NamedTuple):
+    """An actor's row."""
+
+    actor: Actor
+    created_at_ms: int
 
 
 def issue(
@@ -59,6 +103,33 @@ def issue(
         )
     )
     return token
+
+
+def begin_session(tx: Tx, actor: Actor, *, now_ms: int, lifetime_ms: int) -> str:
+    """A token that ends by itself; what of the actor's has ended is cleared away."""
+    tx.execute(_tokens.delete().where((_tokens.c.actor == actor.id) & _has_ended(now_ms)))
+    living = select(_tokens.c.hash).where(_tokens.c.actor == actor.id)
+    mine = _sessions.c.actor == actor.id
+    tx.execute(_sessions.delete().where(mine & _sessions.c.hash.not_in(living)))
+    token = issue(
+        tx,
+        actor=actor.id,
+        kind=actor.kind,
+        role=actor.role,
+        now_ms=now_ms,
+        lifetime_ms=lifetime_ms,
+    )
+    tx.execute(insert(_sessions).values(hash=_hash(token), actor=actor.id, began_at_ms=now_ms))
+    return token
+
+
+def is_valid(tx: Tx, token: str, *, now_ms: int) -> bool:
+    """Whether the token names anybody now."""
+    try:
+        actor_of(tx, token, now_ms=now_ms)
+    except Unauthenticated:
+        return False
+    return True
 
 
 def actor_of(tx: Tx, token: str, *, now_ms: int) -> Actor:
@@ -102,6 +173,82 @@ def revoke(tx: Tx, token: str) -> None:
 def revoke_all(tx: Tx, actor: ActorId) -> int:
     """Make every token of the actor useless; returns how many there were."""
     return tx.execute(_tokens.delete().where(_tokens.c.actor == actor)).rowcount
+
+
+def find_actor(tx: Tx, actor: str) -> KnownActor | None:
+    """The actor of that id."""
+    row = tx.execute(select(_actors).where(_actors.c.id == actor)).mappings().first()
+    return None if row is None else _known_of(row)
+
+
+def people(tx: Tx, *, after: str = "", limit: int) -> list[KnownActor]:
+    """Actors that are people, by id, from the first above `after`."""
+    wanted = (_actors.c.kind == "person") & (_actors.c.id > after)
+    query = select(_actors).where(wanted).order_by(_actors.c.id).limit(limit)
+    return [_known_of(row) for row in tx.execute(query).mappings()]
+
+
+def holdings(tx: Tx, actors: Collection[str], *, now_ms: int) -> dict[str, Holding]:
+    """What each of these actors holds; at most some hundred at a time."""
+    is_session = _sessions.c.hash.is_not(None)
+    query = (
+        select(_tokens.c.actor, _tokens.c.expires_at_ms, is_session)
+        .outerjoin(_sessions, _sessions.c.hash == _tokens.c.hash)
+        .where(_tokens.c.actor.in_(actors) & ~_has_ended(now_ms))
+    )
+    found = [(actor, ends, bool(session)) for actor, ends, session in tx.execute(query)]
+    latest = dict(
+        tx.execute(
+            select(_sessions.c.actor, func.max(_sessions.c.began_at_ms))
+            .where(_sessions.c.actor.in_(actors))
+            .group_by(_sessions.c.actor)
+        ).all()
+    )
+    result = {}
+    for actor in actors:
+        ends = [end for one, end, session in found if one == actor and not session]
+        result[actor] = Holding(
+            n_tokens=len(ends),
+            n_sessions=sum(one == actor and session for one, _, session in found),
+            ends_at_ms=None if not ends or None in ends else max(end for end in ends if end),
+            signed_in_at_ms=latest.get(actor),
+        )
+    return result
+
+
+def admins_but(tx: Tx, actor: str, *, now_ms: int) -> int:
+    """How many other people are admins and hold a token that is more than a session."""
+    query = (
+        select(func.count(_actors.c.id.distinct()))
+        .join(_tokens, _tokens.c.actor == _actors.c.id)
+        .outerjoin(_sessions, _sessions.c.hash == _tokens.c.hash)
+        .where(
+            and_(
+                _actors.c.kind == "person",
+                _actors.c.role == Role.ADMIN.value,
+                _actors.c.id != actor,
+                _sessions.c.hash.is_(None),
+                ~_has_ended(now_ms),
+            )
+        )
+    )
+    return int(tx.execute(query).scalar_one())
+
+
+def set_role(tx: Tx, actor: str, role: Role) -> None:
+    """Every token of the actor, open sessions included, carries this role from now on."""
+    tx.execute(update(_actors).where(_actors.c.id == actor).values(role=role.value))
+
+
+def _has_ended(now_ms: int) -> ColumnElement[bool]:
+    # Written so that it is never NULL: it is negated as well.
+    is_over = func.coalesce(_tokens.c.expires_at_ms, now_ms + 1) <= now_ms
+    return or_(is_over, func.coalesce(_tokens.c.uses_left, 1) == 0)
+
+
+def _known_of(row: Any) -> KnownActor:  # noqa: ANN401 - a SQLAlchemy row mapping
+    actor = Actor(ActorId(row["id"]), row["kind"], Role(row["role"]))
+    return KnownActor(actor, row["created_at_ms"])
 
 
 def _hash(token: str) -> str:

@@ -6,12 +6,17 @@ and it never does work inside an event.
 """
 
 __all__ = [
+    "destinations",
     "errors",
     "evidence",
     "handlers",
     "incident_story",
     "lineage",
+    "notifying",
     "policy",
+    "policy_editing",
+    "preview",
+    "previewing",
     "reactions",
     "rules",
     "services",

@@ -14,6 +14,7 @@ from msgspec import Meta
 from sightloop.evaluation.gate import GateRules
 from sightloop.fleet.health import HealthCriteria
 from sightloop.loop.errors import BadPolicy
+from sightloop.loop.policy_places import failing_model, line_of
 from sightloop.monitoring.settings import MonitorSettings
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -132,4 +133,14 @@ def parse_policy(text: str, *, where: str) -> Policy:
     try:
         return msgspec.yaml.decode(text, type=Policy)
     except msgspec.DecodeError as error:  # a ValidationError is one as well
-        raise BadPolicy(where=where, problem=str(error)) from error
+        problem = " ".join(str(error).split())
+        raise BadPolicy(where=_place(text, problem, where=where), problem=problem) from error
+
+
+def _place(text: str, problem: str, *, where: str) -> str:
+    """The file and, when the decoder names no line itself, the line of what it complains about."""
+    if "$" not in problem:
+        return where
+    model = failing_model(msgspec.yaml.decode(text), ModelPolicy)
+    line = line_of(text, problem, model=model)
+    return where if line is None else f"{where}, line {line}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sightloop.kernel.workspace import Workspace
+from sightloop.loop.errors import BadPolicy
 from sightloop.loop.policy import Policy, parse_policy
 
 POLICY_NAME = "loop.yaml"
@@ -14,9 +17,25 @@ def read_policy(workspace: Workspace) -> Policy:
     Raises:
         BadPolicy: the file cannot be used; names the place in it.
     """
-    path = workspace.root / POLICY_NAME
+    text = read_policy_text(workspace)
+    return Policy() if text is None else parse_policy(text, where=str(policy_path(workspace)))
+
+
+def read_policy_text(workspace: Workspace) -> str | None:
+    """The file as it is; None when there is none.
+
+    Raises:
+        BadPolicy: it is not text in UTF-8.
+    """
+    path = policy_path(workspace)
     try:
-        text = path.read_text("utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        return Policy()
-    return parse_policy(text, where=str(path))
+        return None
+    except UnicodeDecodeError as error:
+        raise BadPolicy(where=str(path), problem=f"it is not UTF-8: {error}") from error
+
+
+def policy_path(workspace: Workspace) -> Path:
+    """Where the policy is, or would be."""
+    return workspace.root / POLICY_NAME

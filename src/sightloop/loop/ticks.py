@@ -6,15 +6,23 @@ not keep state of its own.
 
 from __future__ import annotations
 
+from sightloop.fleet import store as fleet
 from sightloop.fleet.rollouts import advance_rollouts
+from sightloop.fleet.store import SilentDevice
 from sightloop.fleet.update_repository import publish
-from sightloop.kernel import audit
+from sightloop.kernel import audit, events
 from sightloop.kernel.actors import step_actor
+from sightloop.kernel.database import Tx
+from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.collecting import collecting_turn, look_at_all
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.settings import is_paused
 from sightloop.monitoring.advance import AdvanceMonitors, advance_monitors
+
+DEVICE_SILENT = EventKind("device.silent")
+SILENT_MS = 900_000
+OLD_NEWS_MS = 86_400_000
 
 _CALL = Call(step_actor("tick"))
 
@@ -51,3 +59,33 @@ def seal_audit_log(workspace: Workspace) -> None:
     with workspace.db.write() as tx:
         while audit.seal_events(tx, now_ms=workspace.clock.now_ms()):
             pass
+
+
+def notice_silence(workspace: Workspace) -> None:
+    """A device that has not come by for a quarter of an hour is told of, once per silence.
+
+    One that was silent for a day before any worker looked is old news, and not told.
+    """
+    now_ms = workspace.clock.now_ms()
+    with workspace.db.read() as tx:
+        silent = _untold(tx, now_ms)
+    if not silent:
+        return
+    with workspace.db.write() as tx:
+        for device in _untold(tx, now_ms):  # again: another worker may have been quicker
+            data = {
+                "device": device.id,
+                "name": device.name,
+                "minutes": (now_ms - device.seen_at_ms) // 60_000,
+            }
+            tell(tx, DEVICE_SILENT, device.id, by=_CALL.actor, at_ms=now_ms, data=data)
+
+
+def _untold(tx: Tx, now_ms: int) -> list[SilentDevice]:
+    silent = fleet.silent_between(tx, now_ms - OLD_NEWS_MS, now_ms - SILENT_MS)
+    found = []
+    for device in silent:
+        told = events.latest_of(tx, DEVICE_SILENT, device.id)
+        if told is None or told.at_ms <= device.seen_at_ms:
+            found.append(device)
+    return found

@@ -21,6 +21,7 @@ from sightloop.kernel.worker import Handlers, StepWorker
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop import ticks
 from sightloop.loop.handlers import HANDLERS
+from sightloop.loop.notifying import NEWS, NEWS_EVENTS, tell_the_news
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.reactions import LOOP, REACTIONS, react
 from sightloop.loop.settings import is_paused
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 REFRESH_UPDATES_S = 60.0
+NEWS_S = 1.0
+SILENCE_S = 60.0
 AFTER_FAILURE_S = 2.0
 RENEW_AFTER_S = 20.0
 """For workers that run by themselves."""
@@ -50,6 +53,7 @@ def run_worker(
     """
     with workspace.db.write() as tx:
         subscribe(tx, LOOP, REACTIONS)
+        subscribe(tx, NEWS, NEWS_EVENTS)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     workers = {
         lane: StepWorker(workspace, handlers, owner=f"{owner}:{lane}", lane=lane, stopping=stopping)
@@ -72,6 +76,8 @@ def run_worker(
         ("streams", ticks.watch_streams, TICK_S),
         ("rollouts", ticks.move_rollouts, TICK_S),
         ("turns", ticks.end_collecting, TICK_S),
+        ("news", tell_the_news, NEWS_S),
+        ("silence", ticks.notice_silence, SILENCE_S),
         ("updates", ticks.keep_updates_fresh, REFRESH_UPDATES_S),
         ("audit", ticks.seal_audit_log, workspace.config.worker.seal_audit_every_s),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 from sightloop.review.blinding import second_draw
 from sightloop.review.errors import AlreadyLabelled, TaskNotOpen
-from sightloop.review.tasks import find_task, mark_done
+from sightloop.review.tasks import bundles_of, find_task, mark_done
 from sightloop.review.values import HUMAN, LabelBox, LabelCount, Task, TaskLabels
 
 # SQLite numbers rows itself only when the key is exactly INTEGER.
@@ -74,6 +74,14 @@ _NESTED: dict[str, Any] = {
     "strata": list[str],
     "labelled_for": list[ClassId],
 }
+
+
+class LabelledAt(NamedTuple):
+    """One verified image, as far as counting needs it."""
+
+    at_ms: int
+    strata: list[str]
+    bundle: Digest
 
 
 def find_labels(tx: Tx, task: str) -> TaskLabels | None:
@@ -197,6 +205,21 @@ def label_counts(
     return [
         LabelCount(stratum=found, purpose=purpose, n_images=int(n_images), n_boxes=int(n_boxes))
         for found, purpose, n_images, n_boxes in tx.execute(query)
+    ]
+
+
+def labels_since(tx: Tx, since_ms: int) -> list[LabelledAt]:
+    """When images were verified since, of which strata they are, and under which bundle kept."""
+    query = (
+        select(_labels.c.labelled_at_ms, _labels.c.strata, _labels.c.task)
+        .where(_labels.c.labelled_at_ms >= since_ms)
+        .order_by(_labels.c.number)
+    )
+    found = [(at_ms, strata, task) for at_ms, strata, task in tx.execute(query)]
+    bundles = bundles_of(tx, [task for _, _, task in found])
+    return [
+        LabelledAt(at_ms, msgspec.json.decode(strata, type=list[str]), bundles[task])
+        for at_ms, strata, task in found
     ]
 
 

@@ -6,7 +6,7 @@ Each kind of record has a file of its own; other rooms read through this one.
 from __future__ import annotations
 
 from sightloop.review.claims import find_claims
-from sightloop.review.labels import find_labels, label_counts, latest_label
+from sightloop.review.labels import find_labels, label_counts, labels_since, latest_label
 from sightloop.review.opinions import find_opinions
 from sightloop.review.tasks import (
     count_tasks,
@@ -22,6 +22,7 @@ __all__ = [
     "find_opinions",
     "find_task",
     "label_counts",
+    "labels_since",
     "latest_label",
     "list_tasks_where",
     "tasks_opened_for",

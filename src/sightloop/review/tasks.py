@@ -97,6 +97,16 @@ def find_tasks(tx: Tx, tasks: Sequence[str]) -> dict[str, Task]:
     return found
 
 
+def bundles_of(tx: Tx, tasks: Sequence[str]) -> dict[str, Digest]:
+    """By task: the bundle that looked at its image when it was kept."""
+    found: dict[str, Digest] = {}
+    for start in range(0, len(tasks), _AT_ONCE):
+        some = _tasks.c.id.in_(tasks[start : start + _AT_ONCE])
+        rows = tx.execute(select(_tasks.c.id, _tasks.c.bundle).where(some))
+        found |= {task: Digest(bundle) for task, bundle in rows}
+    return found
+
+
 def list_tasks_where(
     tx: Tx,
     *,

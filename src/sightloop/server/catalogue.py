@@ -26,9 +26,17 @@ from sightloop.fleet import (
     rollouts,
     streams,
 )
+from sightloop.kernel import access
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop import evidence, incident_story, lineage
+from sightloop.loop import (
+    evidence,
+    incident_story,
+    lineage,
+    notifying,
+    policy_editing,
+    previewing,
+)
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.monitoring import listing as monitor_listing
@@ -45,7 +53,7 @@ from sightloop.review import (
     second_opinions,
 )
 from sightloop.review.committing import CommittedLabels
-from sightloop.server import stations
+from sightloop.server import checkup, facts, keyring, stations
 from sightloop.server.operations import Service
 from sightloop.tracking import files as run_files
 from sightloop.tracking import services as tracking
@@ -108,6 +116,10 @@ def commit_labels(
 
 
 SERVICES: dict[str, Service] = {
+    "access.invite": access.invite_person,
+    "access.list": access.list_people,
+    "access.revoke": access.revoke_access,
+    "access.role": access.change_role,
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
@@ -132,6 +144,7 @@ SERVICES: dict[str, Service] = {
     "devices.show": devices.show_device,
     "events.latest": loop.latest_events,
     "events.list": loop.list_events,
+    "keys.show": keyring.show_keys,
     "loop.pause": loop.pause_loop,
     "loop.retry": loop.try_again,
     "loop.run": loop.run_loop,
@@ -161,6 +174,14 @@ SERVICES: dict[str, Service] = {
     "monitor.page": monitor_listing.page_monitors,
     "monitor.promises": monitor_listing.list_promises,
     "monitor.status": incidents.list_monitors,
+    "notify.add": notifying.add_destination,
+    "notify.list": notifying.list_destinations,
+    "notify.remove": notifying.remove_destination,
+    "notify.test": notifying.try_destination,
+    "policy.check": policy_editing.check_policy,
+    "policy.preview": previewing.preview_policy,
+    "policy.save": policy_editing.save_policy,
+    "policy.show": policy_editing.show_policy,
     "review.claim": claiming.claim_task,
     "review.commit": commit_labels,
     "review.disagreements": second_opinions.list_disagreements,
@@ -196,4 +217,6 @@ SERVICES: dict[str, Service] = {
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,
     "train": train_now,
+    "workspace.check": checkup.check_workspace,
+    "workspace.show": facts.show_workspace,
 }

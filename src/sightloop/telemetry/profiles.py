@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, func, insert, select
 
 from sightloop.contracts.profile import Profile
 from sightloop.contracts.telemetry import ProfileBody
 from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.digests import Digest
 from sightloop.kernel.ids import derived_id
 from sightloop.telemetry.envelopes import Numbered
 from sightloop.telemetry.values import StoredProfile, StreamKey
@@ -30,6 +31,15 @@ _profiles = Table(
     Column("stored_at_ms", BigInteger, nullable=False),
     Index("telemetry_profiles_by_stream", "device", "stream", "started_at_ms"),
 )
+
+
+class HourlyTraffic(NamedTuple):
+    """What a stream saw in one hour under one bundle."""
+
+    camera: StreamKey
+    bundle: Digest
+    hour_ms: int
+    n_images: int
 
 
 def profiles_after(tx: Tx, number: int, *, limit: int = 1000) -> list[StoredProfile]:
@@ -70,6 +80,22 @@ def stratum_of(tx: Tx, camera: StreamKey, *, at_ms: int) -> str:
     before = windows.where(began <= at_ms).order_by(began.desc(), _profiles.c.number.desc())
     after = windows.where(began > at_ms).order_by(began, _profiles.c.number)
     return tx.scalars(before).first() or tx.scalars(after).first() or ""
+
+
+def traffic_since(tx: Tx, since_ms: int) -> list[HourlyTraffic]:
+    """How many images every stream saw in every hour since, by the bundle it ran."""
+    hour = _profiles.c.started_at_ms - _profiles.c.started_at_ms % 3_600_000
+    key = (_profiles.c.device, _profiles.c.stream, _profiles.c.bundle, hour)
+    query = (
+        select(*key, func.sum(_profiles.c.n_images))
+        .where(_profiles.c.started_at_ms >= since_ms)
+        .group_by(*key)
+        .order_by(*key)
+    )
+    return [
+        HourlyTraffic(StreamKey(device, stream), Digest(bundle), int(hour_ms), int(n_images))
+        for device, stream, bundle, hour_ms, n_images in tx.execute(query)
+    ]
 
 
 def add_profiles(tx: Tx, arrived: list[Numbered], *, now_ms: int) -> None:

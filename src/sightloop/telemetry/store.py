@@ -23,7 +23,7 @@ from sightloop.telemetry.kept_images import (
     uncertainties_of,
 )
 from sightloop.telemetry.losses import find_loss, losses_after, losses_of, record_loss
-from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of
+from sightloop.telemetry.profiles import profiles_after, profiles_of, stratum_of, traffic_since
 from sightloop.telemetry.swaps import list_swaps
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "profiles_of",
     "record_loss",
     "stratum_of",
+    "traffic_since",
     "uncertainties_of",
 ]

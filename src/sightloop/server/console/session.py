@@ -157,14 +157,8 @@ def begin_session(workspace: Workspace, token: str) -> str:
     if actor.kind != "person":
         raise Unauthenticated(why="pages are for people")
     with workspace.db.write() as tx:
-        return tokens.issue(
-            tx,
-            actor=actor.id,
-            kind=actor.kind,
-            role=actor.role,
-            now_ms=workspace.clock.now_ms(),
-            lifetime_ms=SESSION_S * 1000,
-        )
+        now_ms = workspace.clock.now_ms()
+        return tokens.begin_session(tx, actor, now_ms=now_ms, lifetime_ms=SESSION_S * 1000)
 
 
 def sign_in_address(request: Request[Any, Any, Any]) -> str:

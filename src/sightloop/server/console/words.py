@@ -12,16 +12,19 @@ from sightloop.server.console.formats import clipped, share, short
 
 Data = Mapping[str, Any]
 TOPICS: Mapping[str, str] = {
+    "access": "settings",
     "alias": "models",
     "branch": "datasets",
     "bundle": "models",
     "dataset": "datasets",
+    "destination": "settings",
     "device": "fleet",
     "enrolment": "fleet",
     "incident": "incidents",
     "labels": "review",
     "model": "models",
     "opinion": "review",
+    "policy": "settings",
     "rollout": "fleet",
     "run": "runs",
     "slot": "fleet",
@@ -162,7 +165,19 @@ def _policy_changed(_: str, data: Data) -> Told:
     return Told(text, f"/fleet/{data['device']}")
 
 
+def _granted(subject: str, data: Data) -> Told:
+    article = "an" if data["role"][0] in "ae" else "a"
+    return Told(f"{subject} was invited as {article} {data['role']}", "/settings/people")
+
+
 _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
+    "access.changed": lambda s, d: Told(
+        f"{s} is now {d['role']}, was {d['before']}", "/settings/people"
+    ),
+    "access.granted": _granted,
+    "access.revoked": lambda s, d: Told(
+        f"{s} may no longer come in: {_count(d['n_tokens'], 'token')} ended", "/settings/people"
+    ),
     "alias.moved": lambda _, d: Told(f"{_version(d)} is now {d['alias']}", _model_href(d), "good"),
     "branch.created": lambda _, d: Told(
         f"Branch {d['branch']} begins at {short(d['commit'])}", f"/datasets/{d['commit']}"
@@ -171,7 +186,16 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
         f"A model was measured on commit {short(d['commit'])}", f"/datasets/{d['commit']}"
     ),
     "dataset.committed": _committed,
+    "destination.added": lambda s, d: Told(
+        f"News goes to {s}: {', '.join(d['wants'])}", "/settings/notifications"
+    ),
+    "destination.removed": lambda s, _: Told(
+        f"News no longer goes to {s}", "/settings/notifications"
+    ),
     "device.enrolled": _device("Device {name} enrolled"),
+    "device.silent": lambda s, d: Told(
+        f"Device {d['name']} has not come by for {d['minutes']} min", f"/fleet/{s}", "bad"
+    ),
     "enrolment.created": lambda _, d: Told(
         f"An enrolment token was made for ring {d['ring']}", "/fleet"
     ),
@@ -189,6 +213,9 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "model.signed": lambda _, d: Told(f"{_version(d)} was signed", _model_href(d)),
     "opinion.given": lambda s, d: Told(
         f"A second opinion was given: {d['agreement']:.0%} agreement", f"/review/{s}"
+    ),
+    "policy.changed": lambda _, d: Told(
+        "The policy was changed" + (f": {d['reason']}" if d["reason"] else ""), "/settings/policy"
     ),
     "rollout.aborted": _rollout("was stopped", "bad"),
     "rollout.advanced": _rollout("goes on"),

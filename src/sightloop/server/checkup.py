@@ -1,4 +1,4 @@
-"""What `sightloop doctor` looks at. It reads, and repairs nothing."""
+"""What `sightloop doctor` and the settings page look at. It reads, and repairs nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import msgspec
 
 from sightloop.fleet.update_repository import repository_keys, role_expiries
 from sightloop.kernel import audit, steps
+from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.steps import StepState
-from sightloop.kernel.workspace import Workspace
+from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.policy_file import read_policy
 from sightloop.registry import store as registry
 from sightloop.registry.keys import key_facts, owner_key_name
+from sightloop.server.facts import without_credentials
 from sightloop.training.engines import known_engines
 
 LITTLE_DISK_BYTES = 2 << 30
@@ -32,8 +34,19 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 Check = Callable[[Workspace], Iterator[Finding]]
 
 
-def examine(workspace: Workspace) -> list[Finding]:
+class CheckWorkspace(msgspec.Struct, frozen=True, kw_only=True):
+    """Look at everything."""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every check found."""
+
+    findings: list[Finding]
+
+
+def check_workspace(workspace: Workspace, call: Call, request: CheckWorkspace) -> Findings:  # noqa: ARG001
     """Every check; one that fails to look is itself a finding."""
+    require(call.actor, Permission.READ)
     findings: list[Finding] = []
     for name, check in _CHECKS.items():
         try:
@@ -42,12 +55,12 @@ def examine(workspace: Workspace) -> list[Finding]:
             findings.append(
                 Finding(name=name, is_well=False, finding=f"{error.code} {error.message}")
             )
-    return findings
+    return Findings(findings=findings)
 
 
 def _database(workspace: Workspace) -> Iterator[Finding]:
     workspace.db.check()
-    yield Finding(name="database", is_well=True, finding=workspace.db.url)
+    yield Finding(name="database", is_well=True, finding=without_credentials(workspace.db.url))
 
 
 def _audit_log(workspace: Workspace) -> Iterator[Finding]:
