@@ -1,11 +1,11 @@
 """The home page shows the loop as it is, and says so to everybody."""
 
 import pytest
-from tests.server.console.conftest import WIDTHS, findings
 
 from sightloop.kernel.actors import LOCAL
 from sightloop.kernel.events import EventKind, tell
 from sightloop.server.console.loop_pages import HREFS
+from tests.server.console.conftest import WIDTHS, findings
 
 
 def test_an_empty_workspace_says_what_to_do_first(visitor):

@@ -5,7 +5,6 @@ import re
 from html import unescape
 
 import pytest
-from tests.server.console.conftest import WIDTHS, findings
 
 from sightloop.kernel import events, tokens
 from sightloop.kernel.actors import ActorId, Role
@@ -16,6 +15,7 @@ from sightloop.server.console.session import begin_session
 from sightloop.server.console.settings_pages import TABS
 from sightloop.server.keyring import ShowKeys, show_keys
 from sightloop.testing.workspaces import LOCAL_CALL
+from tests.server.console.conftest import WIDTHS, findings
 
 PATHS = ["/settings", *(tab.href for tab in TABS)]
 ADMIN_PATHS = ["/settings/people", "/settings/notifications", "/settings/keys"]
