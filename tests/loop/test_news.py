@@ -241,6 +241,7 @@ def test_only_an_admin_decides_where_news_goes(known, post, role: Role):
 
 INCIDENT = {"kind": "loss", "stream": "line-7", "measure": "loss"}
 ENDED = {"model": "pcb", "state": "released", "reason": "pcb@2 serves everywhere"}
+WAITS = {"model": "pcb", "version": 2, "state": "awaiting approval", "reason": "passed"}
 BACK = {"model": "pcb", "number": 2, "reason": "too many failed requests"}
 PASS = {"model": "pcb", "number": 2, "outcome": "pass"}
 SILENT = {"name": "cam-1", "minutes": 16}
@@ -257,6 +258,7 @@ SILENT = {"name": "cam-1", "minutes": 16}
             "Images look different (brightness) on line-7",
         ),
         ("turn.ended", ENDED, "turn ended", "Turn of pcb: released"),
+        ("turn.moved", WAITS, "approval needed", "pcb@2 waits for approval"),
         ("rollout.rolled_back", BACK, "rollout rolled back", "Rollout of pcb@2 was rolled back"),
         ("step.failed", FAILED_STEP, "step failed", "Step train failed"),
         ("device.silent", SILENT, "device silent", "Device cam-1 is silent"),
@@ -267,6 +269,10 @@ def test_every_kind_of_news_has_its_words(kind: str, data: dict, news: str, titl
     found = news_of(kind, "x_1", data, waits_for_approval=True)
     assert found is not None
     assert (found.kind, found.title) == (news, title)
+
+
+def test_a_turn_that_merely_moves_on_is_no_news():
+    assert news_of("turn.moved", "turn_1", WAITS | {"state": "training"}) is None
 
 
 def test_a_version_that_a_turn_takes_on_waits_for_nobody():

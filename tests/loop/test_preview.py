@@ -178,7 +178,7 @@ def test_turns_never_overlap_and_every_incident_is_counted_once(record, after, o
 def test_a_higher_audit_rate_never_costs_fewer_labels(record, one, two):
     low, high = sorted((one, two))
     costs = [
-        replay(rules(f"{{keep: {{audit_rate: {rate}}}}}"), record).audit_labels
+        replay(rules(f"{{keep: {{audit_rate: {rate:.9f}}}}}"), record).audit_labels
         for rate in (low, high)
     ]
     assert costs[0] <= costs[1]

@@ -25,7 +25,7 @@ def came_by(workspace: Workspace):
         said = {"agent_version": "1", "capabilities": [], "boot": "b", "streams": [], "slots": []}
         check_in = CheckIn(device=CAM, at_ms=now_ms, n_spooled=0, **said)
         with workspace.db.write() as tx:
-            store.put_report(tx, CAM, Report(seen_at_ms=now_ms, check_in=check_in))
+            store.put_report(tx, device, Report(seen_at_ms=now_ms, check_in=check_in))
 
     come()
     return come

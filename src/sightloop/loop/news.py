@@ -59,6 +59,12 @@ def news_of(
         case "turn.ended":
             title = f"Turn of {data['model']}: {data['state']}"
             return News("turn ended", title, str(data["reason"]))
+        case "turn.moved" if data["state"] == "awaiting approval":
+            version = f"{data['model']}@{data['version']}"
+            body = (
+                f"`sightloop models approve {version} -m COMMENT` lets it go on, `reject` ends it."
+            )
+            return News("approval needed", f"{version} waits for approval", body)
         case "rollout.rolled_back":
             title = f"Rollout of {data['model']}@{data['number']} was rolled back"
             return News("rollout rolled back", title, str(data["reason"] or ""))

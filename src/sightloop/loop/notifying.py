@@ -24,7 +24,7 @@ from sightloop.loop.destinations import Destination, Parcel
 from sightloop.loop.errors import BadDestination, NotDelivered
 from sightloop.loop.news import NEWS_KINDS, Message, NewsKind, message_of, news_of, retry_wait_ms
 from sightloop.loop.ticks import DEVICE_SILENT
-from sightloop.loop.turns import TURN_ENDED, list_turns
+from sightloop.loop.turns import TURN_ENDED, TURN_MOVED, list_turns
 from sightloop.monitoring.advance import INCIDENT_OPENED
 from sightloop.registry.gating import VERDICT_GIVEN
 
@@ -35,6 +35,7 @@ NEWS = Consumer("news")
 NEWS_EVENTS = (
     INCIDENT_OPENED,
     TURN_ENDED,
+    TURN_MOVED,
     ROLLOUT_ROLLED_BACK,
     STEP_FAILED,
     VERDICT_GIVEN,

@@ -186,6 +186,7 @@ def _facts(turn: Turn) -> dict[str, Any]:
     return {
         "turn": turn.id,
         "model": turn.model,
+        "version": turn.version,
         "state": turn.state.value,
         "reason": turn.reason,
         "trigger": turn.trigger.kind,

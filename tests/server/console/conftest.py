@@ -146,3 +146,19 @@ def findings(page: Any) -> list[str]:
         if one["impact"] in SERIOUS
         for node in one["nodes"][:3]
     ]
+
+
+def wait_until(page: Any, expression: str, *, timeout_s: float = 10.0) -> None:
+    """Return once the JavaScript expression is true.
+
+    Playwright's own way evaluates text inside the page, which our content security policy forbids.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not page.evaluate(f"() => Boolean({expression})"):
+        assert time.monotonic() < deadline_s, f"still not: {expression}"
+        page.wait_for_timeout(20)
+
+
+def wait_until_live(page: Any) -> None:
+    """Return once the page hears of events."""
+    wait_until(page, "document.body['htmx-internal-data']?.sseEventSource?.readyState === 1")

@@ -18,7 +18,7 @@ from sightloop.server.console.dataset_drawings import outline
 from sightloop.testing.blob_commits import commit_blobs
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.wiring import create_workspace
-from tests.server.console.conftest import WIDTHS, findings
+from tests.server.console.conftest import WIDTHS, findings, wait_until
 
 HOSTILE = '<img src=x onerror="alert(1)">' + "x" * 10_000
 N_FIRST = 60
@@ -283,7 +283,7 @@ def test_filtering_opening_and_comparing_need_no_address_typed_in(tab, workspace
 def test_boxes_lie_on_the_picture_where_they_are(tab, workspace):
     """A thumbnail is letterboxed into its frame, and so are its boxes."""
     tab.goto("/datasets/main")
-    tab.wait_for_function("document.querySelector('.thumb img').complete")
+    wait_until(tab, "document.querySelector('.thumb img').complete")
     sizes = tab.evaluate(
         "(() => { const f = document.querySelector('.thumb'), s = f.querySelector('svg');"
         " const m = s.getScreenCTM(), b = f.getBoundingClientRect();"

@@ -19,7 +19,7 @@ from sightloop.testing.clock import ManualClock
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.wiring import create_workspace
 from tests.fleet.conftest import EnrolRequest, SimDevice, judge, package, sign
-from tests.server.console.conftest import WIDTHS, findings
+from tests.server.console.conftest import WIDTHS, findings, wait_until_live
 from tests.telemetry.conftest import Sender, picture
 
 HOSTILE = "<script>alert(1)</script>" + "x" * 10_000
@@ -245,7 +245,7 @@ def test_a_person_pauses_a_rollout_from_the_page_and_lets_it_go_on(tab, workspac
 @pytest.mark.processes
 def test_an_open_page_follows_the_rollout_by_itself(tab, workspace, rollout, visitor):
     tab.goto(f"/fleet/rollouts/{rollout.id}")
-    tab.wait_for_function("document.body['htmx-internal-data']?.sseEventSource?.readyState === 1")
+    wait_until_live(tab)
     visitor.post(f"/fleet/rollouts/{rollout.id}/pause")
     tab.get_by_text("Paused since").wait_for(timeout=2000)
 
@@ -253,7 +253,7 @@ def test_an_open_page_follows_the_rollout_by_itself(tab, workspace, rollout, vis
 @pytest.mark.processes
 def test_a_reason_that_is_being_typed_survives_news(tab, rollout, visitor):
     tab.goto(f"/fleet/rollouts/{rollout.id}")
-    tab.wait_for_function("document.body['htmx-internal-data']?.sseEventSource?.readyState === 1")
+    wait_until_live(tab)
     tab.get_by_text("Stop…").click()
     tab.get_by_label("Why").fill("wrong lab")
     visitor.post(f"/fleet/rollouts/{rollout.id}/pause")

@@ -18,7 +18,7 @@ from sightloop.testing.clock import ManualClock
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.wiring import create_workspace
 from tests.monitoring.conftest import Plant
-from tests.server.console.conftest import WIDTHS, findings
+from tests.server.console.conftest import WIDTHS, findings, wait_until
 
 HOSTILE = "<script>alert(1)</script>" + "x" * 10_000
 
@@ -230,7 +230,7 @@ def test_a_person_follows_an_incident_to_its_images(tab, dark):
     tab.get_by_text("brightness moved down").first.wait_for()
     image = tab.locator("ul.pictures img").first
     image.scroll_into_view_if_needed()
-    tab.wait_for_function("document.querySelector('ul.pictures img').naturalWidth > 0")
+    wait_until(tab, "document.querySelector('ul.pictures img').naturalWidth > 0")
     with tab.expect_response(lambda answer: "/pictures/" in answer.url) as answered:
         image.click()
     assert answered.value.ok

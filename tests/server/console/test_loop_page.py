@@ -5,7 +5,7 @@ import pytest
 from sightloop.kernel.actors import LOCAL
 from sightloop.kernel.events import EventKind, tell
 from sightloop.server.console.loop_pages import HREFS
-from tests.server.console.conftest import WIDTHS, findings
+from tests.server.console.conftest import WIDTHS, findings, wait_until_live
 
 
 def test_an_empty_workspace_says_what_to_do_first(visitor):
@@ -33,7 +33,7 @@ def test_markup_in_an_event_is_shown_as_text(visitor, workspace):
 @pytest.mark.processes
 def test_an_event_is_on_the_page_within_a_second(tab, workspace):
     tab.goto("/")
-    tab.wait_for_function("document.body['htmx-internal-data']?.sseEventSource?.readyState === 1")
+    wait_until_live(tab)
     data = {"branch": "nightly", "commit": "sha256:" + "0" * 64}
     with workspace.db.write() as tx:
         tell(tx, EventKind("branch.created"), "nightly", by=LOCAL, at_ms=1, data=data)

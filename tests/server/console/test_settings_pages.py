@@ -15,7 +15,7 @@ from sightloop.server.console.session import begin_session
 from sightloop.server.console.settings_pages import TABS
 from sightloop.server.keyring import ShowKeys, show_keys
 from sightloop.testing.workspaces import LOCAL_CALL
-from tests.server.console.conftest import WIDTHS, findings
+from tests.server.console.conftest import WIDTHS, findings, wait_until_live
 
 PATHS = ["/settings", *(tab.href for tab in TABS)]
 ADMIN_PATHS = ["/settings/people", "/settings/notifications", "/settings/keys"]
@@ -444,7 +444,7 @@ def test_revoking_asks_first(tab, workspace):
 @pytest.mark.processes
 def test_an_open_editor_is_told_within_a_second_that_somebody_saved(tab, workspace, visitor):
     tab.goto("/settings/policy")
-    tab.wait_for_function("document.body['htmx-internal-data']?.sseEventSource?.readyState === 1")
+    wait_until_live(tab)
     save(visitor, POLICY)
     tab.get_by_text("loop.yaml was changed meanwhile").wait_for(timeout=1500)
 

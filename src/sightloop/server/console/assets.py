@@ -71,6 +71,13 @@ def asset_file(
     return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 
+@get("/favicon.ico", sync_to_thread=False)
+def favicon() -> Response[bytes]:
+    """The icon, where browsers look for it beside a picture that is opened by itself."""
+    icon = assets()["icon.svg"]
+    return Response(icon.content, media_type=icon.media_type, headers={"Cache-Control": FOREVER})
+
+
 def _read(path: Path) -> Asset:
     content = path.read_bytes()
     return Asset(

@@ -8,7 +8,7 @@ message for every topic if anything happened since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from litestar import Request, get
@@ -16,6 +16,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from sightloop.kernel import events
+from sightloop.kernel.errors import Unauthenticated
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.session import viewer_of
 from sightloop.server.console.words import topic_of
@@ -31,15 +32,23 @@ def live(request: Request[Any, Any, Any]) -> ServerSentEvent:
     viewer_of(request)
     given = request.headers.get("last-event-id", "")
     after = int(given) if given.isdigit() else None
-    return ServerSentEvent(news(workspace_of(request), after=after))
+    heard = news(workspace_of(request), after=after, still_welcome=lambda: _is_welcome(request))
+    return ServerSentEvent(heard)
 
 
-async def news(workspace: Workspace, *, after: int | None) -> AsyncIterator[ServerSentEventMessage]:
-    """Topics as they come up; each message's id is the number of the newest event it tells of."""
+async def news(
+    workspace: Workspace, *, after: int | None, still_welcome: Callable[[], bool]
+) -> AsyncIterator[ServerSentEventMessage]:
+    """Topics as they come up; each message's id is the number of the newest event it tells of.
+
+    It ends when whoever listens is no longer welcome: a session may be over before its page is.
+    """
     number = await asyncio.to_thread(_newest, workspace) if after is None else after
     quiet_s = 0.0
     while True:
         found = await asyncio.to_thread(_since, workspace, number)
+        if (found or quiet_s >= ALIVE_EVERY_S) and not await asyncio.to_thread(still_welcome):
+            return
         for topic in sorted({topic_of(event.kind) for event in found}):
             yield ServerSentEventMessage(event=topic, data="", id=str(found[-1].number))
         if found:
@@ -49,6 +58,14 @@ async def news(workspace: Workspace, *, after: int | None) -> AsyncIterator[Serv
             quiet_s = 0.0
         await asyncio.sleep(LOOK_EVERY_S)
         quiet_s += LOOK_EVERY_S
+
+
+def _is_welcome(request: Request[Any, Any, Any]) -> bool:
+    try:
+        viewer_of(request)
+    except Unauthenticated:
+        return False
+    return True
 
 
 def _newest(workspace: Workspace) -> int:

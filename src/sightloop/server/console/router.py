@@ -31,6 +31,7 @@ def console_router() -> Router:
         path="/",
         route_handlers=[
             assets.asset_file,
+            assets.favicon,
             dataset_pages.compare,
             dataset_pages.dataset,
             dataset_pages.datasets,
