@@ -111,7 +111,7 @@ def _progress_of(tx: Tx, run: Run) -> str:
     job = training.look_up_job(tx, run.id)
     if job is None or not job.total:
         return f"{run.experiment} starts"
-    return f"{run.experiment}: {job.doing}, {job.done} of {job.total}"
+    return f"{run.experiment}: {job.done} of {job.total}"
 
 
 def _evaluation(tx: Tx, under_way: list[Turn]) -> Station:
@@ -218,7 +218,7 @@ def _review(tx: Tx, under_way: list[Turn]) -> Station:
     return Station(
         name="review",
         headline=f"{_count(n_open, 'task')} to label" if n_open else "nothing waits for labels",
-        doing="; ".join(f"collects labels for {turn.model}" for turn in collecting),
+        doing="; ".join(f"collects for {turn.model}" for turn in collecting),
         needs_a_look=n_open > 0,
         facts={f"{state} tasks": str(count) for state, count in counts.items()},
     )
@@ -235,7 +235,9 @@ def _loop(tx: Tx, under_way: list[Turn]) -> Station:
     return Station(
         name="loop",
         headline="is paused" if is_paused(tx) else "turns by itself",
-        doing="; ".join(f"{turn.model}: {turn.state}" for turn in under_way),
+        doing=under_way[0].state.value
+        if len(under_way) == 1
+        else ", ".join(turn.model for turn in under_way),
         needs_a_look=n_failed > 0,
         facts=facts,
     )
