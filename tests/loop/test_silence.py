@@ -7,10 +7,11 @@ from sightloop.fleet import store
 from sightloop.fleet.values import Device, DeviceId, Report
 from sightloop.kernel import events
 from sightloop.kernel.workspace import Workspace
-from sightloop.loop.ticks import DEVICE_SILENT, OLD_NEWS_MS, SILENT_MS, notice_silence
+from sightloop.loop.ticks import DEVICE_SILENT, OLD_NEWS_MS, notice_silence
 from sightloop.testing.clock import ManualClock
 
 CAM = DeviceId("dev_1")
+SILENT_MS = 900_000
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -103,6 +104,4 @@ class Prepared(Generic[_Key, _Value]):
 
 
 def _wait(future: Future[_Value], seconds: float) -> None:
-    finished = threading.Event()
-    future.add_done_callback(lambda _: finished.set())
-    finished.wait(seconds)
+    futures.wait([future], timeout=seconds)

@@ -16,6 +16,17 @@ facts, and says what happened, to what, with which value, and what to do next.
 
 from __future__ import annotations
 
+
+def last_line(error: str | None) -> str:
+    r"""What a traceback or a message of several lines comes to.
+
+    >>> last_line("Traceback:\n  here\nValueError: no\n"), last_line(None)
+    ('ValueError: no', '')
+    """
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
 Fact = str | int | float | bool | list[str] | None
 
 

@@ -16,7 +16,7 @@ from sightloop.fleet.rollout_moves import ROLLOUT_ROLLED_BACK
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
 from sightloop.kernel.errors import NotFound
-from sightloop.kernel.events import Consumer, Event, EventKind, handle_next, tell
+from sightloop.kernel.events import Consumer, Event, EventKind, handle_next, tell, waiting
 from sightloop.kernel.worker import STEP_FAILED
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop import destinations, sending
@@ -184,10 +184,13 @@ def deliver_news(workspace: Workspace, *, send: Send = sending.send) -> int:
 
 def tell_the_news(workspace: Workspace) -> None:
     """The worker's duty: note what happened, then deliver it."""
-    note_news(workspace)
+    with workspace.db.read() as tx:
+        has_happened = waiting(tx, NEWS) > 0
+    if has_happened:
+        note_news(workspace)
     with workspace.db.read() as tx:
         is_due = destinations.any_due(tx, now_ms=workspace.clock.now_ms())
-    if is_due:  # so that a quiet hour takes no write lock
+    if is_due:  # a quiet hour takes no write lock
         deliver_news(workspace)
 
 

@@ -18,7 +18,12 @@ from sightloop.kernel.files import write_atomic
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.errors import BadPolicy, PolicyMoved
 from sightloop.loop.policy import Policy, parse_policy
-from sightloop.loop.policy_file import POLICY_NAME, policy_path, read_policy_text
+from sightloop.loop.policy_file import (
+    POLICY_NAME,
+    policy_path,
+    policy_text,
+    read_policy_bytes,
+)
 from sightloop.loop.policy_places import too_much
 
 POLICY_CHANGED = EventKind("policy.changed")
@@ -73,13 +78,14 @@ def show_policy(workspace: Workspace, call: Call, request: ShowPolicy) -> Policy
     """The file, whether it can be used, and who saved it last."""
     require(call.actor, Permission.READ)
     path = str(policy_path(workspace))
-    problem, text = "", None
+    content = read_policy_bytes(workspace)  # once: the digest must be that of the text
+    problem, text = "", ""
     try:
-        text = read_policy_text(workspace)
-        policy = _parsed(text or "", where=path) if text is not None else Policy()
+        text = policy_text(content or b"", where=path)
+        policy = Policy() if content is None else _parsed(text, where=path)
     except BadPolicy as error:
         policy, problem = Policy(), error.message
-    digest = _file_digest(workspace)
+    digest = NO_FILE if content is None else digest_of(content)
     with workspace.db.read() as tx:
         saved = [
             event
@@ -88,7 +94,7 @@ def show_policy(workspace: Workspace, call: Call, request: ShowPolicy) -> Policy
         ]
     return PolicyText(
         path=path,
-        text=text or "",
+        text=text,
         digest=digest,
         problem=problem,
         models=sorted(policy.models),
@@ -183,10 +189,8 @@ def _present(workspace: Workspace) -> str:
 
 
 def _file_digest(workspace: Workspace) -> str:
-    try:
-        return digest_of(policy_path(workspace).read_bytes())
-    except FileNotFoundError:
-        return NO_FILE
+    content = read_policy_bytes(workspace)
+    return NO_FILE if content is None else digest_of(content)
 
 
 def _recorded(workspace: Workspace, diff: str) -> dict[str, str]:

@@ -21,19 +21,34 @@ def read_policy(workspace: Workspace) -> Policy:
     return Policy() if text is None else parse_policy(text, where=str(policy_path(workspace)))
 
 
+def read_policy_bytes(workspace: Workspace) -> bytes | None:
+    """The file as it is; None when there is none."""
+    try:
+        return policy_path(workspace).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def policy_text(content: bytes, *, where: str) -> str:
+    """The bytes of a policy as text.
+
+    Raises:
+        BadPolicy: they are not UTF-8.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadPolicy(where=where, problem=f"it is not UTF-8: {error}") from error
+
+
 def read_policy_text(workspace: Workspace) -> str | None:
-    """The file as it is; None when there is none.
+    """The file as text; None when there is none.
 
     Raises:
         BadPolicy: it is not text in UTF-8.
     """
-    path = policy_path(workspace)
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise BadPolicy(where=str(path), problem=f"it is not UTF-8: {error}") from error
+    content = read_policy_bytes(workspace)
+    return None if content is None else policy_text(content, where=str(policy_path(workspace)))
 
 
 def policy_path(workspace: Workspace) -> Path:

@@ -23,6 +23,7 @@ from sightloop.fleet.rollout_moves import (
 from sightloop.fleet.rollouts import StartRollout
 from sightloop.kernel.actors import step_actor
 from sightloop.kernel.database import Tx
+from sightloop.kernel.errors import last_line
 from sightloop.kernel.events import Consumer, Event, EventKind
 from sightloop.kernel.ids import derived_id
 from sightloop.kernel.steps import Lane, StepSpec, ask_for
@@ -305,8 +306,11 @@ def _on_step_failed(s: Situation) -> None:
         current_turn(s.tx, model) if isinstance(model, str) else None
     )
     if turn is not None and not turn.has_ended:
-        last_line = s.event.data["error"].strip().splitlines()[-1]
-        s.move(turn, TurnState.FAILED, reason=f"{s.event.data['step']}: {last_line}")
+        s.move(
+            turn,
+            TurnState.FAILED,
+            reason=f"{s.event.data['step']}: {last_line(s.event.data['error'])}",
+        )
 
 
 def _turn_of(

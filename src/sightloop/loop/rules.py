@@ -17,6 +17,8 @@ from sightloop.evaluation.gate import GateRules
 from sightloop.loop.policy import ModelPolicy, Recipe
 from sightloop.training.requests import TrainRequest
 
+NextOfCollecting = Literal["wait", "train", "give up"]
+
 
 class StratumLoss(NamedTuple):
     """One audited image: the strata it truly belongs to, and how wrong the model was on it."""
@@ -58,7 +60,7 @@ def stratum_with_enough_labels(counts: Mapping[str, int], *, after_labels: int) 
 
 def next_of_collecting(
     *, n_tasks: int, n_unanswered: int, budget: int, is_late: bool
-) -> Literal["wait", "train", "give up"]:
+) -> NextOfCollecting:
     """What a turn does that asked people for labels.
 
     It waits for every answer, and for more images until the budget is used up or it is late.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from sightloop.kernel import audit, events, steps
 from sightloop.kernel.actors import Permission, require
@@ -76,7 +77,7 @@ class ListEvents(msgspec.Struct, frozen=True, kw_only=True):
 
     after: int = 0
     subject: str | None = None
-    limit: int = 500
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 500
 
 
 class ListLatest(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +85,7 @@ class ListLatest(msgspec.Struct, frozen=True, kw_only=True):
 
     before: int | None = None
     subject: str | None = None
-    limit: int = 100
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 100
 
 
 class EventList(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ not keep state of its own.
 from __future__ import annotations
 
 from sightloop.fleet import store as fleet
+from sightloop.fleet.overview import silent_after_s
 from sightloop.fleet.rollouts import advance_rollouts
 from sightloop.fleet.store import SilentDevice
 from sightloop.fleet.update_repository import publish
@@ -15,13 +16,12 @@ from sightloop.kernel.actors import step_actor
 from sightloop.kernel.database import Tx
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.loop.collecting import collecting_turn, look_at_all
+from sightloop.loop.collecting import is_any_due, look_at_all
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.settings import is_paused
 from sightloop.monitoring.advance import AdvanceMonitors, advance_monitors
 
 DEVICE_SILENT = EventKind("device.silent")
-SILENT_MS = 900_000
 OLD_NEWS_MS = 86_400_000
 
 _CALL = Call(step_actor("tick"))
@@ -42,11 +42,12 @@ def move_rollouts(workspace: Workspace) -> None:
 def end_collecting(workspace: Workspace) -> None:
     """Turns that have waited too long for images to label go on with what they have."""
     policy = read_policy(workspace)
+    now_ms = workspace.clock.now_ms()
     with workspace.db.read() as tx:
-        if is_paused(tx) or not any(collecting_turn(tx, model) for model in policy.models):
+        if is_paused(tx) or not is_any_due(tx, policy, now_ms=now_ms):
             return
     with workspace.db.write() as tx:
-        look_at_all(tx, policy, now_ms=workspace.clock.now_ms())
+        look_at_all(tx, policy, now_ms=now_ms)
 
 
 def keep_updates_fresh(workspace: Workspace) -> None:
@@ -62,17 +63,18 @@ def seal_audit_log(workspace: Workspace) -> None:
 
 
 def notice_silence(workspace: Workspace) -> None:
-    """A device that has not come by for a quarter of an hour is told of, once per silence.
+    """A device that is silent, as the fleet's pages count it, is told of once per silence.
 
     One that was silent for a day before any worker looked is old news, and not told.
     """
     now_ms = workspace.clock.now_ms()
+    silent_ms = round(silent_after_s(workspace) * 1000)
     with workspace.db.read() as tx:
-        silent = _untold(tx, now_ms)
+        silent = _untold(tx, now_ms, silent_ms)
     if not silent:
         return
     with workspace.db.write() as tx:
-        for device in _untold(tx, now_ms):  # again: another worker may have been quicker
+        for device in _untold(tx, now_ms, silent_ms):  # again: another worker may have been quicker
             data = {
                 "device": device.id,
                 "name": device.name,
@@ -81,8 +83,8 @@ def notice_silence(workspace: Workspace) -> None:
             tell(tx, DEVICE_SILENT, device.id, by=_CALL.actor, at_ms=now_ms, data=data)
 
 
-def _untold(tx: Tx, now_ms: int) -> list[SilentDevice]:
-    silent = fleet.silent_between(tx, now_ms - OLD_NEWS_MS, now_ms - SILENT_MS)
+def _untold(tx: Tx, now_ms: int, silent_ms: int) -> list[SilentDevice]:
+    silent = fleet.silent_between(tx, now_ms - OLD_NEWS_MS, now_ms - silent_ms)
     found = []
     for device in silent:
         told = events.latest_of(tx, DEVICE_SILENT, device.id)

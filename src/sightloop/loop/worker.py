@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from sightloop.kernel.errors import SightloopError
-from sightloop.kernel.events import handle_next, subscribe
+from sightloop.kernel.events import handle_next, subscribe, waiting
 from sightloop.kernel.steps import Lane
 from sightloop.kernel.worker import Handlers, StepWorker
 from sightloop.kernel.workspace import Workspace
@@ -97,7 +97,7 @@ def run_worker(
 def react_to_all(workspace: Workspace) -> int:
     """Answer every event that is due; returns how many. None while the loop is paused."""
     with workspace.db.read() as tx:
-        if is_paused(tx):
+        if is_paused(tx) or not waiting(tx, LOOP):
             return 0
     policy = read_policy(workspace)
     n_handled = 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from sightloop.datasets.branches import head_of
 from sightloop.datasets.samples import load_commit
@@ -25,7 +28,7 @@ class ListTasks(msgspec.Struct, frozen=True, kw_only=True):
     states: list[TaskState] | None = None
     purpose: Purpose | None = None
     incident: str | None = None
-    limit: int = 100
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 100
 
 
 class TaskList(msgspec.Struct, frozen=True, kw_only=True):

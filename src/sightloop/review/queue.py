@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
@@ -33,7 +36,7 @@ class ListQueue(msgspec.Struct, frozen=True, kw_only=True):
 
     wanted: TaskFilter = TaskFilter()
     after: str | None = None
-    limit: int = 48
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 48
 
 
 class QueuedTask(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ evidence about the labels, never a correction of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from sightloop.datasets.boxes import SizePx
 from sightloop.kernel.actors import Permission, require
@@ -50,7 +52,7 @@ class ListDisagreements(msgspec.Struct, frozen=True, kw_only=True):
     """A page of second opinions, from the one after the task `after`."""
 
     after: str | None = None
-    limit: int = 30
+    limit: Annotated[int, Meta(ge=1, le=5000)] = 30
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from sightloop.review.claims import find_claims
 from sightloop.review.labels import find_labels, label_counts, labels_since, latest_label
 from sightloop.review.opinions import find_opinions
 from sightloop.review.tasks import (
+    count_opened_for,
     count_tasks,
     find_task,
     list_tasks_where,
@@ -16,6 +17,7 @@ from sightloop.review.tasks import (
 )
 
 __all__ = [
+    "count_opened_for",
     "count_tasks",
     "find_claims",
     "find_labels",

@@ -195,6 +195,12 @@ def tasks_of_kept(tx: Tx, kept: Collection[str]) -> list[Task]:
     return _tasks_of(tx, select(_tasks).where(_tasks.c.kept.in_(kept)))
 
 
+def count_opened_for(tx: Tx, incident: str) -> dict[TaskState, int]:
+    """How many tasks were opened for this incident, by what became of them."""
+    query = select(_tasks.c.state, func.count()).where(_tasks.c.opened_for == incident)
+    return {state: int(count) for state, count in tx.execute(query.group_by(_tasks.c.state))}
+
+
 def tasks_to_open(
     tx: Tx, incident: str, *, streams: Collection[StreamKey], limit: int
 ) -> list[Task]:

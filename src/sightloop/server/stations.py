@@ -1,4 +1,4 @@
-"""The state of each station in a few words: what the page at `/` and `sightloop doctor` show."""
+"""The state of each station in a few words: what the home page shows."""
 
 from __future__ import annotations
 

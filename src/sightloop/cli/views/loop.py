@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import state, table, when
+from sightloop.kernel.errors import last_line
 from sightloop.loop.services import EventList, LoopStatus
 
 
@@ -24,7 +25,7 @@ def loop_status(found: LoopStatus) -> RenderableType:
         for one in found.turns
     )
     steps = (
-        (one.key, state(one.state.value), one.attempt, _last_line(one.error))
+        (one.key, state(one.state.value), one.attempt, last_line(one.error))
         for one in found.steps
         if one.state.value != "done"
     )
@@ -45,7 +46,3 @@ def events(found: EventList) -> RenderableType:
     """What happened."""
     rows = ((e.number, when(e.at_ms), e.kind, e.subject, e.actor) for e in found.events)
     return table(("#", "when", "event", "subject", "who"), rows, empty="nothing happened")
-
-
-def _last_line(text: str | None) -> str:
-    return text.strip().splitlines()[-1] if text else ""

@@ -18,6 +18,7 @@ from litestar.response.sse import ServerSentEventMessage
 from sightloop.kernel import events
 from sightloop.kernel.errors import Unauthenticated
 from sightloop.kernel.workspace import Workspace
+from sightloop.server.console.paging import whole
 from sightloop.server.console.session import viewer_of
 from sightloop.server.console.words import topic_of
 from sightloop.server.context import workspace_of
@@ -30,8 +31,7 @@ ALIVE_EVERY_S = 15.0
 def live(request: Request[Any, Any, Any]) -> ServerSentEvent:
     """A stream that lasts as long as the page is open."""
     viewer_of(request)
-    given = request.headers.get("last-event-id", "")
-    after = int(given) if given.isdigit() else None
+    after = whole(request.headers.get("last-event-id", ""))
     heard = news(workspace_of(request), after=after, still_welcome=lambda: _is_welcome(request))
     return ServerSentEvent(heard)
 

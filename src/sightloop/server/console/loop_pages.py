@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
+from sightloop.kernel.errors import last_line
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop.services import (
     ListLatest,
@@ -21,6 +22,7 @@ from sightloop.loop.services import (
 from sightloop.loop.turns import TurnState
 from sightloop.registry.catalogue import ListModels, list_models
 from sightloop.server.console.event_lines import Line, lines_of
+from sightloop.server.console.paging import whole
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Viewer, viewer_of
 from sightloop.server.context import workspace_of
@@ -126,7 +128,7 @@ def _waiting(stations: list[Station], status: LoopStatus) -> list[Waiting]:
             found.append(Waiting(text, href, f"models approve {name} -m COMMENT"))
     failed = [step for step in status.steps if step.state == "failed"]
     if failed:
-        text = f"step {failed[-1].name!r} failed: {str(failed[-1].error).strip().splitlines()[-1]}"
+        text = f"step {failed[-1].name!r} failed: {last_line(failed[-1].error)}"
         found.append(Waiting(text, "/loop", f"loop retry {failed[-1].key}"))
     if status.is_paused:
         found.append(Waiting("the loop is paused: events wait", "/loop", "loop resume"))
@@ -137,10 +139,8 @@ def _waiting(stations: list[Station], status: LoopStatus) -> list[Waiting]:
 def turns(request: Request[Any, Any, Any]) -> Response[str]:
     """Every turn, the latest steps, and the log of events, page by page."""
     viewer, workspace = viewer_of(request), workspace_of(request)
-    before = request.query_params.get("before", "")
-    lines = _lines(
-        workspace, viewer, before=int(before) if before.isdigit() else None, limit=100, quiet=False
-    )
+    before = whole(request.query_params.get("before", ""))
+    lines = _lines(workspace, viewer, before=before, limit=100, quiet=False)
     return page(
         request,
         "turns.html",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -41,6 +42,7 @@ from sightloop.registry.comparison import (
 )
 from sightloop.server.charts import Pair, pair_chart
 from sightloop.server.console.formats import clipped, short
+from sightloop.server.console.paging import whole
 from sightloop.server.console.pictures import picture_address
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Viewer, form_of, viewer_of
@@ -97,10 +99,9 @@ def models_page(request: Request[Any, Any, Any]) -> Response[str]:
 def model_page(model: FromPath[str], request: Request[Any, Any, Any]) -> Response[str]:
     """The versions of a model, newest first."""
     viewer, workspace = viewer_of(request), workspace_of(request)
-    before = request.query_params.get("before", "")
     wanted = ListVersions(
         model=model,
-        before=int(before) if before.isdigit() and len(before) < 10 else None,
+        before=whole(request.query_params.get("before", "")),
         limit=VERSIONS_PER_PAGE,
     )
     found = list_versions(workspace, viewer.call, wanted)
@@ -159,10 +160,10 @@ def version_comparison(
 ) -> Response[str]:
     """Slices and pictures; that they cannot be compared is said in their place."""
     viewer, workspace = viewer_of(request), workspace_of(request)
-    against = request.query_params.get("against", "")
+    against = whole(request.query_params.get("against", ""))
     wanted = CompareVersions(model=model, number=number)
-    if against.isdigit() and len(against) < 10:
-        wanted = msgspec.structs.replace(wanted, against=int(against))
+    if against is not None:
+        wanted = msgspec.structs.replace(wanted, against=against)
     try:
         found = compare_versions(workspace, viewer.call, wanted)
     except SightloopError as error:
@@ -248,7 +249,7 @@ async def version_decide(
     if service is None:
         raise BadDecision(given=form.text("decision"))
     wanted = DecideVersion(model=model, number=number, comment=form.text("comment"))
-    service(workspace_of(request), viewer.call, wanted)
+    await asyncio.to_thread(service, workspace_of(request), viewer.call, wanted)
     return Redirect(f"/models/{quote(model)}/{number}#decide", status_code=303)
 
 

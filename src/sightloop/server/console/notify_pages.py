@@ -31,7 +31,7 @@ from sightloop.server.context import workspace_of
 MEANINGS = {
     "loss incident": "the audited loss of a stream rose: the model has become worse",
     "input incident": "images of a stream look different from the reference",
-    "approval needed": "a version passed the gate and no turn takes it on",
+    "approval needed": "a version passed its gate and waits for a person",
     "rollout rolled back": "devices went back to the version before",
     "step failed": "something needs a person before it goes on",
     "turn ended": "a turn was released, refused, rolled back or failed",

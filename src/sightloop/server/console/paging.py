@@ -35,6 +35,15 @@ def unpack(text: str, kind: type[Place] | Any) -> Place | None:  # noqa: ANN401 
     return place
 
 
+def whole(text: str) -> int | None:
+    """A whole number that somebody may have typed, at most fifteen digits; None for anything else.
+
+    >>> whole("42"), whole("-1"), whole("\u00b2"), whole("9" * 16)
+    (42, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+
+
 def one_of(text: str | None, choices: Any) -> Any:  # noqa: ANN401 - a Literal and one of its values
     """The filter's value if it is one that exists, else None: any.
 

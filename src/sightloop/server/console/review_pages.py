@@ -36,6 +36,7 @@ from sightloop.review.second_opinions import (
 )
 from sightloop.review.values import LabelBox, ProgressCount, Task, TaskFilter
 from sightloop.server.console.formats import share
+from sightloop.server.console.paging import whole
 from sightloop.server.console.pictures import picture_address
 from sightloop.server.console.rendering import page
 from sightloop.server.console.session import Form, Viewer, form_of, viewer_of
@@ -376,6 +377,17 @@ def _branch_of(workspace: Workspace, model: str) -> str:
     return "main" if policy is None else policy.branch
 
 
+def _branch_to_save_to(workspace: Workspace, viewer: Viewer, task: str) -> str:
+    """As `_branch_of`, but never a guess: labels on the wrong branch would teach another model.
+
+    Raises:
+        BadPolicy: `loop.yaml` cannot be used, so nobody knows which branch the model learns from.
+    """
+    details = show_task(workspace, viewer.call, ShowTask(task=task))
+    policy = read_policy(workspace).models.get(details.model)
+    return "main" if policy is None else policy.branch
+
+
 def _proposals(details: TaskDetails) -> list[EditorBox]:
     """The pre-labels, as far as the branch still has their classes."""
     known = {one.id for one in details.classes}
@@ -461,7 +473,7 @@ def _save_labels(workspace: Workspace, viewer: Viewer, form: Form, task: str) ->
             boxes=_read_json(form, "boxes", list[TaskBox]),
             slices=_read_json(form, "slices", dict[str, str]) if form.text("slices") else {},
             split_key=form.text("split_key") or None,
-            branch=_details(workspace, viewer, task).branch,
+            branch=_branch_to_save_to(workspace, viewer, task),
             duration_ms=_duration_ms(form),
         ),
     )
@@ -499,8 +511,7 @@ def _narrowed(given: Mapping[str, str]) -> str:
 
 
 def _duration_ms(form: Form) -> int | None:
-    given = form.text("duration_ms")
-    return int(given) if given.isdecimal() and len(given) < 12 else None
+    return whole(form.text("duration_ms"))
 
 
 def _read_json(form: Form, name: str, kind: type[Read]) -> Read:

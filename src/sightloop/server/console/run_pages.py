@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 from urllib.parse import quote, urlencode
@@ -148,7 +149,7 @@ def run_file(run: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
 async def run_cancel(run: FromPath[str], request: Request[Any, Any, Any]) -> Response[Any]:
     """Whoever watches the job ends it within seconds."""
     viewer, _ = await form_of(request)
-    cancel_run(workspace_of(request), viewer.call, CancelRun(run=run))
+    await asyncio.to_thread(cancel_run, workspace_of(request), viewer.call, CancelRun(run=run))
     return Redirect(f"/runs/{quote(run)}", status_code=303)
 
 

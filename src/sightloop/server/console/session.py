@@ -131,7 +131,13 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
             onward=_onward(fields),
         )
     cookie = Cookie(
-        key=COOKIE, value=session, httponly=True, samesite="strict", path="/", max_age=SESSION_S
+        key=COOKIE,
+        value=session,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+        path="/",
+        max_age=SESSION_S,
     )
     return Redirect(_onward(fields), status_code=303, cookies=[cookie])
 

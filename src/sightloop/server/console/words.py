@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from sightloop.kernel.errors import last_line
 from sightloop.server.console.formats import clipped, share, short
 
 Data = Mapping[str, Any]
@@ -231,7 +232,7 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "slot.failed": _device("Slot {slot} of {name} failed", "bad"),
     "slot.switched": _device("Slot {slot} of {name} switched its model"),
     "step.failed": lambda _, d: Told(
-        f"Step {d['step']} failed: {str(d['error']).strip().splitlines()[-1]}", "/", "bad"
+        f"Step {d['step']} failed: {last_line(d['error'])}", "/", "bad"
     ),
     "stream.declared": _device("{name} declared camera {stream}"),
     "stream.policy_changed": _policy_changed,
