@@ -77,3 +77,12 @@ def test_a_device_may_do_nothing_but_be_a_device():
         except NotAllowed:
             continue
     assert allowed == [Permission.ACT_AS_DEVICE]
+
+
+def test_no_token_could_be_taken_for_an_option(workspace: Workspace):
+    with workspace.db.write() as tx:
+        made = [
+            tokens.issue(tx, actor=ANNA, kind="person", role=Role.ANNOTATOR, now_ms=1)
+            for _ in range(400)
+        ]
+    assert all(token[0].isalnum() for token in made)

@@ -1,7 +1,12 @@
 """A worker gives back the memory of heavy work, and nothing else."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
+
+import pytest
 
 from sightloop.kernel.steps import Lane, Outcome, StepSpec, StepState, ask_for, get
 from sightloop.loop.worker import run_worker
@@ -44,3 +49,17 @@ def test_a_heavy_step_is_not_cut_short(workspace):
     )
     with workspace.db.read() as tx:
         assert get(tx, key).state is StepState.DONE
+
+
+@pytest.mark.processes
+def test_however_often_a_worker_is_told_to_stop_it_stops(workspace):
+    command = [sys.executable, "-m", "sightloop.cli.main", "worker"]
+    process = subprocess.Popen([*command, "--workspace", str(workspace.root)])
+    time.sleep(2.0)  # until it works; a signal before that ends it at once
+    for _ in range(200):
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=20) is not None
+    finally:
+        process.kill()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -77,13 +78,26 @@ def worker(session: Session) -> None:
     """
     from sightloop.loop.worker import RENEW_AFTER_S, run_worker
 
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping, asked = threading.Event(), threading.Event()
+
+    def ask_to_stop(*_: object) -> None:
+        # First of all: a second signal would find the event's own lock taken, and wait for ever.
+        _handle_stop_signals(signal.SIG_IGN)
+        asked.set()
+        stopping.set()
+
+    _handle_stop_signals(ask_to_stop)
     _log_to_stderr()
-    if run_worker(session.workspace(), stopping=stopping, renew_after_s=RENEW_AFTER_S):
+    is_renewed = run_worker(session.workspace(), stopping=stopping, renew_after_s=RENEW_AFTER_S)
+    _handle_stop_signals(signal.SIG_DFL)
+    if is_renewed and not asked.is_set():
         # The same process, so whoever watches over it sees no end; only its memory is new.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def _handle_stop_signals(handler: Callable[..., None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def doctor(session: Session) -> None:

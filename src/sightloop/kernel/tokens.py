@@ -92,7 +92,7 @@ def issue(
         tx.execute(
             insert(_actors).values(id=actor, kind=kind, role=role.value, created_at_ms=now_ms)
         )
-    token = secrets.token_urlsafe(32)
+    token = _new_token()
     tx.execute(
         insert(_tokens).values(
             hash=_hash(token),
@@ -249,6 +249,13 @@ def _has_ended(now_ms: int) -> ColumnElement[bool]:
 def _known_of(row: Any) -> KnownActor:  # noqa: ANN401 - a SQLAlchemy row mapping
     actor = Actor(ActorId(row["id"]), row["kind"], Role(row["role"]))
     return KnownActor(actor, row["created_at_ms"])
+
+
+def _new_token() -> str:
+    # One that began with a dash would be taken for an option on a command line.
+    while not (token := secrets.token_urlsafe(32))[0].isalnum():
+        pass
+    return token
 
 
 def _hash(token: str) -> str:
