@@ -113,3 +113,8 @@ document.addEventListener("htmx:sendError", () => say("The server does not answe
 
 showTimes(document);
 window.sightloop = { say, showTimes };
+
+// On a narrow screen the rooms scroll sideways: begin with the one the person is in.
+const nav = document.querySelector(".top nav");
+const current = nav?.querySelector("[aria-current]");
+if (current) nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
