@@ -160,3 +160,17 @@ def test_signed_metadata_needs_no_token(client: TestClient):
 def test_a_blob_that_was_not_released_is_not_given_out(client: TestClient, workspace: Workspace):
     digest = workspace.blobs.put(b"a private image")
     assert client.get(f"/tuf/blobs/{digest.removeprefix('sha256:')}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("operation", "body"),
+    [
+        ("data.show", b'{"ref": "\xed\xa0\x80"}'),
+        ("models.lineage", b'{"model": "a", "number": 9223372036854775808}'),
+        ("review.import", b'{"annotations": "a\\u0000b"}'),
+    ],
+)
+def test_what_no_store_can_hold_is_refused_and_no_bug(client, owner, operation: str, body: bytes):
+    answer = client.post(f"/api/v1/{operation}", content=body, headers=owner)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]["code"] != "SL-999"

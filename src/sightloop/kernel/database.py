@@ -173,6 +173,10 @@ class Database:
             if "full" in text:
                 raise DiskFull(path=self.url) from error
             raise
+        except OverflowError as error:
+            if "SQLite INTEGER" in str(error):
+                raise NumberTooLarge from error
+            raise
         except DatabaseError as error:
             text = str(error.orig)
             if "malformed" in text:
@@ -180,6 +184,15 @@ class Database:
             if "not a database" in text:
                 raise NotAWorkspaceDatabase(url=self.url) from error
             raise
+
+
+class NumberTooLarge(BadInput):
+    """A whole number that no column can hold; nothing was changed."""
+
+    code = "SL-122"
+
+    def __init__(self) -> None:
+        super().__init__("a number is beyond 9,223,372,036,854,775,807; give a smaller one")
 
 
 def sqlite_url(path: Path) -> str:

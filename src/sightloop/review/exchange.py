@@ -128,7 +128,7 @@ def import_labels(workspace: Workspace, call: Call, request: ImportLabels) -> Im
     path = Path(request.annotations)
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except (FileNotFoundError, IsADirectoryError, ValueError) as error:  # a null byte in the name
         raise NotFound(what="label file", name=str(path)) from error
     found, problems = labels_in(parse_coco(content, file=str(path)))
     wanted = [labels for labels in found if labels.boxes or not request.skip_empty]

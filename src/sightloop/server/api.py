@@ -78,7 +78,7 @@ def parse_request(operation: Operation, body: bytes) -> msgspec.Struct:
     """
     try:
         return msgspec.json.decode(body or b"{}", type=operation.request_type)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(operation=operation.name, problem=str(error)) from error
 
 

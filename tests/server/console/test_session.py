@@ -80,3 +80,15 @@ def test_a_page_that_is_none_says_so_on_a_page(visitor):
     assert answer.status_code == 404
     assert "there is no turn" in answer.text
     assert "text/html" in answer.headers["content-type"]
+
+
+def test_a_form_whose_session_is_over_leads_to_a_page_after_signing_in(stranger: TestClient):
+    answer = stranger.post("/review/task_x/labels", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+
+
+def test_a_picture_that_is_none_is_said_in_its_place(visitor):
+    answer = visitor.get("/pictures/" + "0" * 64)
+    assert answer.status_code == 404
+    assert "image/svg+xml" in answer.headers["content-type"]
+    assert visitor.get("/models/parts/99999999999999999999/state").status_code == 400

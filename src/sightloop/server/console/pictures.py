@@ -39,6 +39,8 @@ def picture(
     """The image of that digest; with `side`, a JPEG whose longer side has at most that length."""
     require(viewer_of(request).actor, Permission.READ)
     workspace, digest = workspace_of(request), parse_digest(f"sha256:{digits}")
+    if not workspace.blobs.has(digest):
+        return _placeholder("there is no such picture", status=404)
     try:
         if side_px is not None:
             content = _small(workspace, digest, side_px)

@@ -168,7 +168,9 @@ def begin_session(workspace: Workspace, token: str) -> str:
 
 
 def sign_in_address(request: Request[Any, Any, Any]) -> str:
-    """Where to go to sign in and come back here."""
+    """Where to go to sign in and come back here; to the first page where this is no page."""
+    if request.method != "GET":
+        return "/sign-in"
     query = f"?{request.url.query}" if request.url.query else ""
     return f"/sign-in?onward={quote(request.url.path + query)}"
 
