@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from sightloop.cli import (
-    data_coco,
+    data_files,
     data_history,
     data_samples,
 )
 
 PARTS = (
-    data_coco,
+    data_files,
     data_history,
     data_samples,
 )

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from sightloop.cli.render import facts, table, when
 from sightloop.datasets.browsing import CommitStatistics, SamplePage, ShownSample
+from sightloop.datasets.geometry import bounds_of
 from sightloop.datasets.values import Annotation, Sample
 from sightloop.kernel.digests import short
 
@@ -87,5 +88,7 @@ def _slices(sample: Sample) -> str:
 
 
 def _corners(box: Annotation) -> tuple[str, ...]:
-    corners = box.geometry
+    corners = bounds_of(box.geometry)
+    if corners is None:
+        return ("", "", "", "")
     return tuple(f"{one:.1f}" for one in (corners.x1, corners.y1, corners.x2, corners.y2))

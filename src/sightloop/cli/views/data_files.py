@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import facts
-from sightloop.datasets.coco_export import Exported
-from sightloop.datasets.coco_import import Imported
+from sightloop.datasets.exporting import Exported
+from sightloop.datasets.importing import Imported
 from sightloop.kernel.digests import short
 
 SHOWN_PROBLEMS = 20
@@ -37,7 +37,7 @@ def exported(found: Exported) -> RenderableType:
         [
             ("commit", short(found.commit)),
             ("images", f"{found.n_images} in {found.images}"),
-            ("annotations", f"{found.n_annotations} in {found.annotations}"),
+            ("annotations", f"{found.n_annotations} in {found.source}"),
             ("not in the files", dropped or "nothing"),
         ]
     )
