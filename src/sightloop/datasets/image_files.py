@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sightloop.datasets.boxes import SizePx
-from sightloop.datasets.coco import CocoImage
-from sightloop.datasets.coco_boxes import StoredSize, mismatch
 from sightloop.datasets.exif import UPRIGHT, read_orientation
+from sightloop.datasets.formats.listing import ListedImage
+from sightloop.datasets.formats.placing import StoredSize, mismatch
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.problems import Problem, ProblemKind
 from sightloop.inference.containers import MediaType, read_outline
 from sightloop.inference.errors import UnreadableImage
@@ -49,7 +49,7 @@ class ImageFacts(NamedTuple):
 class KeptImage(NamedTuple):
     """An image whose bytes wait in a blob batch."""
 
-    image: CocoImage
+    image: ListedImage
     digest: Digest
     facts: ImageFacts
 
@@ -85,23 +85,25 @@ class ImageFolder:
         self._root = str(root)
         self._plain_folders = {""}
 
-    def read(self, image: CocoImage) -> bytes | Problem:
+    def read(self, image: ListedImage) -> bytes | Problem:
         """The file's bytes, or why it is not read."""
-        folder, _, file = image.file_name.rpartition("/")
+        name = image.file_name
+        folder, _, file = name.rpartition("/")
+        is_odd = file in ("", ".", "..") or name[0] == "/" or "\0" in file
         try:
-            if folder not in self._plain_folders or file in ("", ".", "..") or "\0" in file:
-                path = PurePosixPath(image.file_name)
-                if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in str(path):
+            if is_odd or folder not in self._plain_folders:
+                path = PurePosixPath(name)
+                if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
                     text = "its path leads out of the image folder"
                     return _problem(image, "outside_folder", text)
                 if self._leads_elsewhere(path.parent):
                     return _problem(image, "symlink", "its folder is a symbolic link")
                 self._plain_folders.add(folder)
-            return self._read_plain(image, f"{self._root}/{image.file_name}")
+            return self._read_plain(image, f"{self._root}/{name}")
         except OSError as error:
             return _problem(image, "unreadable_image", f"it cannot be read ({error.strerror})")
 
-    def _read_plain(self, image: CocoImage, path: str) -> bytes | Problem:
+    def _read_plain(self, image: ListedImage, path: str) -> bytes | Problem:
         try:
             # Not blocking: what looks like a file may be a pipe. Not following: whoever could
             # put a link there must not choose what is read.
@@ -147,7 +149,7 @@ def _read_whole(descriptor: int, size_bytes: int) -> bytes:
 
 @contextmanager
 def keep_images(
-    blobs: Blobs, folder: ImageFolder, images: Sequence[CocoImage], progress: Progress
+    blobs: Blobs, folder: ImageFolder, images: Sequence[ListedImage], progress: Progress
 ) -> Iterator[list[KeptImage | Problem]]:
     """Read, check and store the images; they are durable when the block ends without an error.
 
@@ -160,7 +162,7 @@ def keep_images(
         for _ in range(n_threads):
             batches.put(stack.enter_context(blobs.batch()))
 
-        def keep(some: Sequence[CocoImage]) -> list[KeptImage | Problem]:
+        def keep(some: Sequence[ListedImage]) -> list[KeptImage | Problem]:
             batch = batches.get()
             try:
                 return [_keep(batch, folder, image) for image in some]
@@ -179,7 +181,7 @@ def keep_images(
         yield kept
 
 
-def _keep(batch: BlobBatch, folder: ImageFolder, image: CocoImage) -> KeptImage | Problem:
+def _keep(batch: BlobBatch, folder: ImageFolder, image: ListedImage) -> KeptImage | Problem:
     content = folder.read(image)
     if isinstance(content, Problem):
         return content
@@ -190,5 +192,5 @@ def _keep(batch: BlobBatch, folder: ImageFolder, image: CocoImage) -> KeptImage 
     return mismatch(image, facts.size) or KeptImage(image, batch.put(content), facts)
 
 
-def _problem(image: CocoImage, kind: ProblemKind, text: str) -> Problem:
+def _problem(image: ListedImage, kind: ProblemKind, text: str) -> Problem:
     return Problem(kind=kind, text=text, file=image.file_name, image_id=image.id)
