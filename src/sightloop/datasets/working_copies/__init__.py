@@ -5,14 +5,17 @@ workspace, never in the folder, and can be lost without losing data: the next im
 """
 
 __all__ = [
+    "beginning",
     "checkout",
     "committing",
     "copies",
+    "edits",
     "errors",
     "folder_changes",
     "labels",
     "layout",
-    "scanning",
+    "plans",
+    "shared_labels",
     "status",
     "switching",
 ]

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from sightloop.datasets.working_copies.errors import NoWorkingCopy, NotOneCopy
-from sightloop.datasets.working_copies.scanning import Stamp
+from sightloop.datasets.folder_scan import Stamp
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import write_atomic
 
@@ -78,7 +78,9 @@ class CopyFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     images: str = ""
     """Where below the folder image names begin; empty, or a path that ends in a slash."""
     source: str = ""
-    """What the importer was given, where it is not the folder itself."""
+    """The file below the folder that its reader begins with; empty for the folder itself."""
+    images_option: str = ""
+    """The image folder that the importer was told, below the folder."""
     split_key: str = ""
     slice_fields: list[str] = []
     wanted: Wanted = Wanted()

@@ -102,7 +102,7 @@ class FilesRefused(Refused):
         super().__init__(
             f"{len(problems)} files of {folder} cannot be committed, nothing was:{lines}"
             + (f"\n  ... and {more} more" if more > 0 else "")
-            + "\nmend or remove them, or commit everything else with --skip-bad",
+            + "\nmend or remove them, or commit everything else without --strict",
             folder=folder,
             problems=problems[:N_NAMED],
             n_problems=len(problems),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sightloop.datasets.working_copies.copies import Copy, Tracked, is_untouched, now_ns, tracked
 from sightloop.datasets.working_copies.layout import is_image, is_label_file
-from sightloop.datasets.working_copies.scanning import Oddity, Stamp, scan_folder
+from sightloop.datasets.folder_scan import Oddity, Stamp, scan_folder
 
 _CHUNK_BYTES = 1 << 20
 _PAYS_FROM = 64

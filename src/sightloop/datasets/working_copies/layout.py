@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sightloop.datasets.working_copies.copies import IMAGES_ONLY, NATIVE, CopyFacts
-from sightloop.datasets.working_copies.scanning import is_image_name
+from sightloop.datasets.folder_scan import is_image_name
 
 IMAGES = "images/"
 LABELS = "labels/"
