@@ -12,10 +12,13 @@ __all__ = [
     "edits",
     "errors",
     "folder_changes",
+    "heads",
     "labels",
     "layout",
     "plans",
+    "quick_status",
     "shared_labels",
+    "showing",
     "status",
     "switching",
 ]

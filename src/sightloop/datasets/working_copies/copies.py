@@ -164,6 +164,12 @@ def find_copy(state: Path, folder: str) -> Copy:
     return copies[0]
 
 
+def is_in_copy(state: Path, folder: str) -> bool:
+    """Whether the folder is a working copy or lies in one. Reads no copy."""
+    here = Path(folder)
+    return any(_path_of(state, str(one)).exists() for one in (here, *here.parents))
+
+
 class Switching(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A checkout that has begun to write into the folder and has not ended."""
 

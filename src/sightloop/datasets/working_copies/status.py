@@ -11,13 +11,17 @@ import msgspec
 
 from sightloop.datasets.working_copies.copies import (
     Copy,
-    CopyFacts,
     Wanted,
     find_copy,
     unfinished_switch,
 )
 from sightloop.datasets.working_copies.folder_changes import FolderChanges, changes_in
-from sightloop.datasets.working_copies.layout import has_own_labels, image_path_of, label_path_of
+from sightloop.datasets.working_copies.layout import (
+    has_own_labels,
+    has_shared_labels,
+    image_path_of,
+    label_path_of,
+)
 from sightloop.kernel.digests import Digest
 
 
@@ -42,8 +46,9 @@ class CopyStatus(msgspec.Struct, frozen=True, kw_only=True):
     gone: list[str]
     renamed: list[tuple[str, str]]
     relabelled: list[str]
-    """Images that are the same and whose labels differ; of formats with shared label files, the
-    label files that differ, of which the commit finds out what they say."""
+    """Images that are the same and whose labels differ."""
+    unlisted: list[str]
+    """Image files of which no label file of the folder's format knows; a commit leaves them."""
     not_looked_at: list[str]
     """What is in the folder and can be no part of it, and why."""
 
@@ -64,14 +69,25 @@ def folder_status(state: Path, folder: str) -> CopyStatus:
     Raises:
         NoWorkingCopy: the folder belongs to none.
         NotOneCopy: none was named and there are several.
+        SightloopError: a changed label file as a whole cannot be read.
     """
     copy = find_copy(state, folder)
     unfinished = unfinished_switch(state, copy.facts.folder)
-    return status_of(copy, changes_in(copy), unfinished)
+    found = changes_in(copy)
+    unlisted: list[str] = []
+    if not has_shared_labels(copy.facts):
+        relabelled = _relabelled(copy, found)
+    elif found.labels or found.changed or found.gone or found.renamed:
+        # Only then are formats needed; loading them takes longer than the whole comparison.
+        from sightloop.datasets.working_copies.shared_labels import relist
 
-
-def status_of(copy: Copy, found: FolderChanges, unfinished: CopyFacts | None) -> CopyStatus:
-    """The status that these changes come to."""
+        appeared = found.new
+        relisted = relist(copy, found)
+        found, relabelled = relisted.changes, relisted.relabelled
+        unlisted = [path for path in appeared if path not in relisted.images]
+    else:
+        relabelled, unlisted = [], found.new
+        found = found._replace(new=[])
     facts = copy.facts
     return CopyStatus(
         folder=facts.folder,
@@ -86,15 +102,16 @@ def status_of(copy: Copy, found: FolderChanges, unfinished: CopyFacts | None) ->
         changed=found.changed,
         gone=found.gone,
         renamed=found.renamed,
-        relabelled=relabelled(copy, found),
+        relabelled=relabelled,
+        unlisted=unlisted,
         not_looked_at=[f"{one.path}: {one.why}" for one in found.oddities],
     )
 
 
-def relabelled(copy: Copy, found: FolderChanges) -> list[str]:
-    """Images whose label file is not as it was, or the shared label files that are not."""
+def _relabelled(copy: Copy, found: FolderChanges) -> list[str]:
+    """Images whose label file is not as it was."""
     if not has_own_labels(copy.facts):
-        return found.labels
+        return []
     moved = {label_path_of(path) for pair in found.renamed for path in pair}
     images = (image_path_of(path) for path in found.labels if path not in moved)
     elsewhere = {*found.new, *found.changed, *found.gone}
