@@ -16,6 +16,9 @@ LinkKind = Literal["reflink", "copy", "hard link"]
 _FICLONE = 0x40049409
 """The Linux request that lets a file share another's extents until one of them is written."""
 
+PROBE = ".sightloop-probe"
+"""A file that is there for a moment only; found later, it was left behind by a crash."""
+
 READ_ONLY = 0o444
 WRITABLE = 0o644
 
@@ -69,7 +72,7 @@ def link_blob(
 
 
 def _works(blobs: Blobs, probe: Digest, folder: Path, kind: LinkKind) -> bool:
-    target = folder / ".probe"
+    target = folder / PROBE
     try:
         link_blob(blobs, probe, target, kind)
     except OSError:  # EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, EPERM, EMLINK: all mean no

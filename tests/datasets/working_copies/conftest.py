@@ -1,13 +1,13 @@
-"""A folder of images, its working copy, and a process that dies at any write to the disk."""
+"""A folder of images and somebody who works with it."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
 from sightloop.datasets.samples import read_samples
 from sightloop.datasets.values import Sample
@@ -17,7 +17,6 @@ from sightloop.datasets.working_copies.showing import ShowStatus, show_status
 from sightloop.datasets.working_copies.status import CopyStatus
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace
-from sightloop.testing.faults import CrashPlan, crashing
 from sightloop.testing.workspaces import LOCAL_CALL
 
 
@@ -61,34 +60,6 @@ def settle(path: Path) -> None:
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns - 10_000_000_000))
 
 
-def content_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-@contextmanager
-def dying(monkeypatch: pytest.MonkeyPatch, plan: CrashPlan) -> Iterator[None]:
-    """Every change of a name in a file system follows the plan."""
-    with monkeypatch.context() as patch:
-        for name in ("replace", "unlink", "rmdir", "mkdir"):
-            real = getattr(os, name)
-
-            def planned(*args: Any, real: Any = real, **fields: Any) -> Any:
-                plan.about_to_write()
-                return real(*args, **fields)
-
-            patch.setattr(os, name, planned)
-        yield
-
-
-def dying_workspace(workspace: Workspace, plan: CrashPlan) -> Workspace:
-    return crashing(workspace, plan)
-
-
 @pytest.fixture
 def user(workspace: Workspace, jpeg: Callable[..., bytes]) -> CopyUser:
     return CopyUser(workspace, jpeg)
@@ -106,8 +77,6 @@ def folder(tmp_path: Path, user: CopyUser) -> Path:
 @pytest.fixture
 def labelled(user: CopyUser, stored: Callable[..., Sample], tmp_path: Path) -> Path:
     """A checkout of three labelled samples."""
-    from sightloop.datasets.commits import CommitSamples, commit_samples
-
     request = CommitSamples(
         branch="main",
         message="three",

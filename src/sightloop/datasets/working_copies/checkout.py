@@ -12,12 +12,11 @@ import msgspec
 from sightloop.datasets import tree
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.errors import BadFilter, FolderInUse
-from sightloop.datasets.folder_scan import TEMPORARY
 from sightloop.datasets.formats.writers import writer_for
 from sightloop.datasets.index import LANES, SPLITS, SampleFilter
 from sightloop.datasets.indexes import index_of
 from sightloop.datasets.keys import object_key, sample_key, sample_of_key, SampleKey
-from sightloop.datasets.links import LinkKind, editable_link
+from sightloop.datasets.links import PROBE, LinkKind, editable_link
 from sightloop.datasets.prepared import Pending
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_commit, load_samples
@@ -31,6 +30,7 @@ from sightloop.datasets.working_copies.copies import (
     Wanted,
     begin_switching,
     end_switching,
+    labels_aside,
     read_copy,
     unfinished_switch,
     write_copy,
@@ -138,7 +138,7 @@ class _Checkout:
         files = self._before.files if self._before else {}
         not_kept: dict[str, int] = {}
         if has_shared_labels(facts):
-            partial = Path(self._root, f"{TEMPORARY}labels")
+            partial = labels_aside(state, self._root)
             try:
                 whole = self._whole(facts, record, ids, partial)
                 facts, not_kept = whole.facts, whole.not_kept
@@ -223,8 +223,11 @@ class _Checkout:
         if self._before is not None or unfinished is not None:
             return
         path = Path(self._root)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not path.exists():
+            return
+        if not path.is_dir() or any(one.name != PROBE for one in path.iterdir()):
             raise FolderInUse(folder=self._root)
+        (path / PROBE).unlink(missing_ok=True)
 
     def _turn(self, tx: Tx, record: CommitRecord, ids: set[bytes] | None) -> Turn:
         """What becomes of the copy's samples. Reads only rows that have to be written."""
@@ -275,7 +278,7 @@ class _Checkout:
     ) -> _Whole:
         """Write the label files aside, and list every file that the folder shall have."""
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        partial.mkdir(parents=True)
         writer = writer_for(facts.format).open(record, partial)
         wishes: dict[str, Wish] = {}
         with self._workspace.db.read() as tx:

@@ -198,6 +198,11 @@ def end_switching(state: Path, folder: str) -> None:
     _switching_path(state, folder).unlink(missing_ok=True)
 
 
+def labels_aside(state: Path, folder: str) -> Path:
+    """Where a checkout writes label files first that speak of all images at once."""
+    return state / FOLDER / f"{_name_of(folder)}.labels"
+
+
 def now_ns() -> int:
     """The time that file stamps are compared with: that of this machine, not the workspace's."""
     return time.time_ns()
