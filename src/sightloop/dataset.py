@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from sightloop.datasets.branches import CreateBranch, create_branch, list_branches
 from sightloop.datasets.browsing import (
@@ -82,7 +83,7 @@ class Dataset:
         self.workspace = workspace
         self._call = Call(LOCAL, progress)
 
-    def __enter__(self) -> Dataset:
+    def __enter__(self) -> Self:
         """The dataset itself; it is closed when the block ends."""
         return self
 

@@ -81,7 +81,7 @@ def is_image_name(path: str) -> bool:
 
 
 def readable_name(path: str) -> str:
-    """The path as it can be printed; bytes that are no UTF-8 become `\\xNN`."""
+    """The path as it can be printed: what is no UTF-8 stands as hexadecimal digits."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

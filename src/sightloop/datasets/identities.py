@@ -60,9 +60,7 @@ class _Pairing:
         self._new = sorted(new, key=attrgetter("id"))
         self._paired: list[Annotation] = []
 
-    def pair_equal(
-        self, key_of: Callable[[Annotation], object], *, keep_old: bool = False
-    ) -> None:
+    def pair_equal(self, key_of: Callable[[Annotation], object], *, keep_old: bool = False) -> None:
         """Pair annotations with equal keys, in order of their ids."""
         known: dict[object, list[Annotation]] = {}
         for one in reversed(self._old.values()):

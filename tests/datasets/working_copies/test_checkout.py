@@ -11,9 +11,7 @@ from sightloop.testing.workspaces import LOCAL_CALL
 
 
 def names_in(folder):
-    return {
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def commit(user, *samples, **fields):
@@ -50,9 +48,7 @@ def test_a_checkout_of_any_format_commits_nothing_of_its_own(user, coco, tmp_pat
 
 
 @pytest.mark.parametrize("format_", ["sightloop", "images", "coco"])
-def test_a_switch_writes_what_differs_and_removes_what_is_gone(
-    user, stored, tmp_path, format_
-):
+def test_a_switch_writes_what_differs_and_removes_what_is_gone(user, stored, tmp_path, format_):
     first = commit(user, stored(1), stored(2), stored(3), new_classes=["spot"])
     gone = stored(3)
     commit(user, stored(4), stored(2, boxes=[]), removals=[gone.id])

@@ -230,5 +230,3 @@ def test_what_a_format_cannot_say_stays_with_its_samples(user, stored, tmp_path)
 def _written(coco):
     coco.request()
     return coco.root
-
-

@@ -19,14 +19,11 @@ def test_what_is_no_image_is_counted_and_left_alone(user, folder):
     assert "1 files are no images" in imported.notes[0].text
 
 
-def test_links_odd_names_and_broken_files_are_problems_and_the_rest_goes_in(
-    user, folder, tmp_path
-):
+def test_links_odd_names_and_broken_files_are_problems_and_the_rest_goes_in(user, folder, tmp_path):
     user.put(tmp_path / "elsewhere", "secret.jpg", 7)
     (folder / "link.jpg").symlink_to(tmp_path / "elsewhere/secret.jpg")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    with open(os.fsencode(folder) + b"/\xff.jpg", "wb"):
-        pass
+    (folder / os.fsdecode(b"\xff.jpg")).touch()
     imported = user.import_(folder)
     assert imported.n_samples == 3
     assert sorted(one.file for one in imported.problems) == ["\\xff.jpg", "broken.jpg", "link.jpg"]

@@ -28,11 +28,11 @@ def dying(user):
         try:
             with dying_disk(plan):
                 action()
-            return False
         except SimulatedCrash:
             return True
         finally:
             user.workspace = healthy
+        return False
 
     return run
 
@@ -109,9 +109,7 @@ def test_a_checkout_that_dies_is_simply_run_again(user, tmp_path, dying, two_com
         user.checkout(first, out, format=format_)
         assert content_of(out) == content_of(tmp_path / "first")
         assert user.status(out).is_clean
-        switched = dying(
-            CrashPlan(before_write=step), lambda out=out: user.checkout(second, out)
-        )
+        switched = dying(CrashPlan(before_write=step), lambda out=out: user.checkout(second, out))
         user.checkout(second, out)
         assert content_of(out) == content_of(tmp_path / "second")
         assert user.status(out).is_clean
@@ -121,9 +119,7 @@ def test_a_checkout_that_dies_is_simply_run_again(user, tmp_path, dying, two_com
     assert step > 5
 
 
-def test_between_death_and_repetition_nothing_can_be_committed(
-    user, tmp_path, dying, two_commits
-):
+def test_between_death_and_repetition_nothing_can_be_committed(user, tmp_path, dying, two_commits):
     first, second = two_commits
     out = tmp_path / "out"
     user.checkout(first, out)

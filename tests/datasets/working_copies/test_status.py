@@ -62,7 +62,7 @@ def test_a_branch_that_moved_on_is_told(user, folder, tmp_path):
 
 
 def test_the_copy_is_found_from_below_and_when_it_is_the_only_one(user, folder, tmp_path):
-    with pytest.raises(NoWorkingCopy, match="DATA-070|working copy"):
+    with pytest.raises(NoWorkingCopy, match="working copy"):
         user.status(folder)
     user.import_(folder)
     assert user.status(folder / "a").folder == str(folder)
@@ -78,8 +78,7 @@ def test_links_and_odd_names_are_told_and_never_followed(user, folder, tmp_path)
     user.put(tmp_path / "elsewhere", "secret.jpg", 7)
     (folder / "link.jpg").symlink_to(tmp_path / "elsewhere/secret.jpg")
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
-    with open(os.fsencode(folder) + b"/\xff.jpg", "wb"):
-        pass
+    (folder / os.fsdecode(b"\xff.jpg")).touch()
     found = user.status(folder)
     assert found.is_clean
     assert [one.split(":")[0] for one in sorted(found.not_looked_at)] == [

@@ -21,4 +21,5 @@ __all__ = [
     "showing",
     "status",
     "switching",
+    "turns",
 ]

@@ -9,19 +9,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from sightloop.datasets import tree
 from sightloop.datasets.branches import resolve_ref
-from sightloop.datasets.errors import BadFilter, FolderInUse
+from sightloop.datasets.errors import FolderInUse
 from sightloop.datasets.formats.writers import writer_for
-from sightloop.datasets.index import LANES, SPLITS, SampleFilter
-from sightloop.datasets.indexes import index_of
-from sightloop.datasets.keys import object_key, sample_key, sample_of_key, SampleKey
+from sightloop.datasets.keys import object_key, sample_key
 from sightloop.datasets.links import PROBE, LinkKind, editable_link
-from sightloop.datasets.prepared import Pending
 from sightloop.datasets.records import CommitRecord
-from sightloop.datasets.samples import load_commit, load_samples
-from sightloop.datasets.store import StoredNodes, find_ref
-from sightloop.datasets.values import Sample, SampleId
+from sightloop.datasets.samples import load_commit
+from sightloop.datasets.store import find_ref
 from sightloop.datasets.working_copies.copies import (
     IMAGES_ONLY,
     NATIVE,
@@ -38,15 +33,13 @@ from sightloop.datasets.working_copies.copies import (
 from sightloop.datasets.working_copies.errors import OtherFormat, UnfinishedCheckout
 from sightloop.datasets.working_copies.folder_changes import hash_file
 from sightloop.datasets.working_copies.layout import IMAGES, has_shared_labels
-from sightloop.datasets.working_copies.plans import Plan, Turn, Wish, plan_turn, plan_whole
+from sightloop.datasets.working_copies.plans import Plan, Wish, plan_turn, plan_whole
 from sightloop.datasets.working_copies.shared_labels import with_hashes
 from sightloop.datasets.working_copies.switching import apply_plan, remove_leftovers
+from sightloop.datasets.working_copies.turns import matching, turn_of
 from sightloop.kernel.actors import Permission, require
-from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
-
-_ROWS_AT_ONCE = 5_000
 
 
 class CheckoutCopy(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +125,7 @@ class _Checkout:
             is_branch = find_ref(tx, "branch", self._request.ref) is not None
             record = load_commit(tx, commit)
         facts = self._facts(commit, self._request.ref if is_branch else "")
-        ids = self._matching(commit, record, facts.wanted)
+        ids = matching(self._workspace, commit, record, facts.wanted, self._call.progress)
         self._check_folder(commit)
         os.makedirs(self._root, exist_ok=True)
         files = self._before.files if self._before else {}
@@ -147,7 +140,7 @@ class _Checkout:
                 shutil.rmtree(partial, ignore_errors=True)
         else:
             with self._workspace.db.read() as tx:
-                turn = self._turn(tx, record, ids)
+                turn = turn_of(tx, self._before, record, ids, self._call.progress)
             names = {one.id: one.name for one in record.taxonomy.classes}
             plan = plan_turn(facts, files, turn, names)
         links = self._links(plan)
@@ -202,18 +195,6 @@ class _Checkout:
         wanted = known.wanted if is_same else asked
         return msgspec.structs.replace(known, base=commit, branch=branch, wanted=wanted)
 
-    def _matching(
-        self, commit: Digest, record: CommitRecord, wanted: Wanted
-    ) -> set[bytes] | None:
-        """The samples that the copy shall have, as raw ids; None for all."""
-        if wanted.is_everything:
-            return None
-        fits = _filter(record, wanted)
-        index = index_of(self._workspace, commit, progress=self._call.progress)
-        assert not isinstance(index, Pending), "without a limit to its patience it is there"
-        rows = index.matching(fits).nonzero()[0]
-        return {sample_key(one) for one in index.ids_of(rows)}
-
     def _check_folder(self, commit: Digest) -> None:
         unfinished = self._unfinished
         if unfinished is not None:
@@ -229,46 +210,6 @@ class _Checkout:
             raise FolderInUse(folder=self._root)
         (path / PROBE).unlink(missing_ok=True)
 
-    def _turn(self, tx: Tx, record: CommitRecord, ids: set[bytes] | None) -> Turn:
-        """What becomes of the copy's samples. Reads only rows that have to be written."""
-        nodes = StoredNodes(tx)
-        files = self._before.files if self._before else {}
-        have = {one.sample for one in files.values() if one.sample}
-        base = load_commit(tx, self._before.facts.base) if self._before else None
-        differing: set[bytes] = set()
-        if base is not None:
-            found = tree.differences(nodes, base.root, record.root)
-            differing = {sample_key(one.sample) for one in found}
-            if ids is None and len(have) == base.n_samples:
-                # The copy is whole: what it needs is the difference and nothing else.
-                gone = [sample_key(one.sample) for one in found if one.new is None]
-                written = {sample_key(one.sample) for one in found if one.new is not None}
-                return Turn(self._rows(tx, nodes, record, written | self._renamed(base, record, have - set(gone))), gone)
-        if ids is None:
-            ids = {sample_key(one) for one, _ in tree.entries(nodes, record.root)}
-        written = (ids - have) | (ids & have & differing)
-        if base is not None:
-            written |= self._renamed(base, record, ids & have)
-        return Turn(self._rows(tx, nodes, record, written), have - ids)
-
-    def _renamed(self, base: CommitRecord, record: CommitRecord, kept: set[bytes]) -> set[bytes]:
-        """All samples, if a class is called otherwise now: label files have classes by name."""
-        names = {one.id: one.name for one in record.taxonomy.classes}
-        is_same = all(names.get(one.id, one.name) == one.name for one in base.taxonomy.classes)
-        return set() if is_same else kept
-
-    def _rows(
-        self, tx: Tx, nodes: StoredNodes, record: CommitRecord, wanted: set[bytes]
-    ) -> list[Sample]:
-        ordered = sorted(wanted)
-        rows: list[Sample] = []
-        for at in range(0, len(ordered), _ROWS_AT_ONCE):
-            some = [sample_of_key(SampleKey(one)) for one in ordered[at : at + _ROWS_AT_ONCE]]
-            found = load_samples(tx, nodes, record.root, some)
-            rows += [found[one] for one in some]
-            self._call.progress("reading samples", len(rows), len(ordered))
-        return rows
-
     def _whole(
         self,
         facts: CopyFacts,
@@ -282,10 +223,8 @@ class _Checkout:
         writer = writer_for(facts.format).open(record, partial)
         wishes: dict[str, Wish] = {}
         with self._workspace.db.read() as tx:
-            nodes = StoredNodes(tx)
-            if ids is None:
-                ids = {sample_key(one) for one, _ in tree.entries(nodes, record.root)}
-            for sample in self._rows(tx, nodes, record, ids):
+            turn = turn_of(tx, None, record, ids, self._call.progress)
+            for sample in turn.written:
                 wishes[writer.add(sample)] = Wish(
                     object_key(sample.image), sample.image, b"", sample_key(sample.id)
                 )
@@ -313,29 +252,3 @@ class _Checkout:
         if image is None:
             return "copy"
         return editable_link(self._workspace.blobs, image, Path(self._root))
-
-
-def _filter(record: CommitRecord, wanted: Wanted) -> SampleFilter:
-    """The query with people's words looked up.
-
-    Raises:
-        BadFilter: there is no such class, split or lane.
-    """
-    classes = {one.name: one.id for one in record.taxonomy.classes}
-    for what, value, known in (
-        ("class", wanted.class_name, list(classes)),
-        ("split", wanted.split, SPLITS),
-        ("lane", wanted.lane, LANES),
-    ):
-        if value and value not in known:
-            raise BadFilter(what=what, value=value, known=known)
-    for one in wanted.slices:
-        if "=" not in one:
-            raise BadFilter(what="slice", value=one, known=["FIELD=VALUE"])
-    return SampleFilter(
-        class_id=classes[wanted.class_name] if wanted.class_name else None,
-        strata=wanted.slices,
-        split=wanted.split or None,
-        lane=wanted.lane or None,
-        tag=wanted.tag or None,
-    )

@@ -15,13 +15,13 @@ from sightloop.datasets.errors import BadSample, HeadMoved
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_commit
 from sightloop.datasets.working_copies.copies import Copy, find_copy, unfinished_switch, write_copy
+from sightloop.datasets.working_copies.edits import Edits, read_edits
 from sightloop.datasets.working_copies.errors import (
     CopyBehind,
     FilesRefused,
     NoBranch,
     UnfinishedCheckout,
 )
-from sightloop.datasets.working_copies.edits import Edits, read_edits
 from sightloop.datasets.working_copies.folder_changes import FolderChanges, changes_in
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -142,9 +142,7 @@ def _commit(
         raise CopyBehind(
             folder=facts.folder, branch=branch, base=facts.base, head=str(head)
         ) from error
-    return _Made(
-        draft.commit, draft.is_new, draft.n_added, draft.n_changed, draft.n_removed
-    )
+    return _Made(draft.commit, draft.is_new, draft.n_added, draft.n_changed, draft.n_removed)
 
 
 def _is_our_own(tx: Tx, base: Digest, head: Digest, change: Change) -> bool:

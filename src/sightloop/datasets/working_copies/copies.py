@@ -17,8 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from sightloop.datasets.working_copies.errors import NoWorkingCopy, NotOneCopy
 from sightloop.datasets.folder_scan import Stamp
+from sightloop.datasets.working_copies.errors import NotOneCopy, NoWorkingCopy
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import write_atomic
 

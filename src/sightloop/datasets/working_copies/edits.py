@@ -15,7 +15,7 @@ from sightloop.datasets.formats.labelled import LabelledImage, label_images, sam
 from sightloop.datasets.formats.listing import ListedImage
 from sightloop.datasets.identities import with_known_ids
 from sightloop.datasets.image_files import ImageFolder, KeptImage, keep_images
-from sightloop.datasets.keys import object_key, sample_key, sample_of_key, SampleKey
+from sightloop.datasets.keys import SampleKey, object_key, sample_key, sample_of_key
 from sightloop.datasets.problems import Problem
 from sightloop.datasets.samples import find_samples, read_commit
 from sightloop.datasets.taxonomy import FoundClass, with_classes
@@ -82,7 +82,7 @@ class _Labels(Protocol):
     """What the folder's label files say."""
 
     taxonomy: Taxonomy
-    relabelled: Sequence[str]
+    relabelled: list[str]
     """Images that are the same and whose labels differ."""
     files: dict[str, Tracked]
     """The label files that were read, as they are to be remembered."""
@@ -141,7 +141,7 @@ def _edits(
     files = copy.files
     problems = {**kept.problems, **labels.problems}
     renamed = {new: old for old, new in found.renamed}
-    digests = {path: object_key(one.digest) for path, one in kept.images.items()}
+    digests: dict[str, bytes] = {path: object_key(one.digest) for path, one in kept.images.items()}
     digests |= {new: files[old].digest for new, old in renamed.items()}
     touched = [
         path
@@ -244,9 +244,7 @@ class _NoLabels:
 class _OwnLabels(_NoLabels):
     """A label file beside each image that has labels."""
 
-    def __init__(
-        self, copy: Copy, taxonomy: Taxonomy, found: FolderChanges, kept: _Kept
-    ) -> None:
+    def __init__(self, copy: Copy, taxonomy: Taxonomy, found: FolderChanges, kept: _Kept) -> None:
         super().__init__(taxonomy)
         self._root, self._found = copy.facts.folder, found
         self._said: dict[str, LabelFile] = {}
@@ -288,9 +286,7 @@ class _OwnLabels(_NoLabels):
 class _SharedLabels(_NoLabels):
     """Label files of another format."""
 
-    def __init__(
-        self, copy: Copy, taxonomy: Taxonomy, relisted: Relisted, kept: _Kept
-    ) -> None:
+    def __init__(self, copy: Copy, taxonomy: Taxonomy, relisted: Relisted, kept: _Kept) -> None:
         classes = relisted.listing.classes
         super().__init__(with_classes(taxonomy, classes.values()))
         ids = {one.name: one.id for one in self.taxonomy.classes}

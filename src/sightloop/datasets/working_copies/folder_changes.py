@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from sightloop.datasets.folder_scan import Oddity, Stamp, scan_folder
 from sightloop.datasets.working_copies.copies import Copy, Tracked, is_untouched, now_ns, tracked
 from sightloop.datasets.working_copies.layout import is_image, is_label_file
-from sightloop.datasets.folder_scan import Oddity, Stamp, scan_folder
 
 _CHUNK_BYTES = 1 << 20
 _PAYS_FROM = 64
@@ -42,9 +42,9 @@ class FolderChanges(NamedTuple):
         """Whether the folder is as it was."""
         return not (self.new or self.changed or self.gone or self.renamed or self.labels)
 
-    def tracked(self, path: str, digest: bytes, *, sample: bytes = b"", listed: bytes = b"") -> (
-        Tracked
-    ):
+    def tracked(
+        self, path: str, digest: bytes, *, sample: bytes = b"", listed: bytes = b""
+    ) -> Tracked:
         """The file as it was seen."""
         stamp = self.stamps[path]
         return tracked(stamp, digest, looked_ns=self.looked_ns, sample=sample, listed=listed)

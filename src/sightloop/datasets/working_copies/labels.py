@@ -130,9 +130,7 @@ def with_labels(sample: Sample, labels: LabelFile, taxonomy: Taxonomy) -> Sample
     )
 
 
-def _annotations(
-    sample: Sample, labels: LabelFile, ids: Mapping[str, ClassId]
-) -> list[Annotation]:
+def _annotations(sample: Sample, labels: LabelFile, ids: Mapping[str, ClassId]) -> list[Annotation]:
     named = [
         Annotation(
             id=one.id,

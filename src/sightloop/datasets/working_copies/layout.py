@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sightloop.datasets.working_copies.copies import IMAGES_ONLY, NATIVE, CopyFacts
 from sightloop.datasets.folder_scan import is_image_name
+from sightloop.datasets.working_copies.copies import IMAGES_ONLY, NATIVE, CopyFacts
 
 IMAGES = "images/"
 LABELS = "labels/"

@@ -60,30 +60,29 @@ def plan_turn(
         if one.sample:
             paths.setdefault(one.sample, []).append(path)
     plan = _Plan(facts, files, names)
-    for sample in turn.gone:
-        plan.remove(paths.pop(sample, []))
+    for gone in turn.gone:
+        plan.remove(paths.pop(gone, []))
     new = []
-    for one in turn.written:
-        here = paths.get(sample_key(one.id))
-        if here and _keeps_its_name(here[0].removeprefix(facts.images), one):
-            plan.label(here[0], one)
+    for sample in turn.written:
+        key = sample_key(sample.id)
+        here = paths.get(key)
+        if here and _keeps_its_name(here[0].removeprefix(facts.images), sample):
+            plan.label(here[0], sample)
         else:
-            plan.remove(paths.pop(sample_key(one.id), []))
-            new.append(one)
+            plan.remove(paths.pop(key, []))
+            new.append(sample)
     if new:
         taken = (path.removeprefix(facts.images) for some in paths.values() for path in some)
         given = FileNames(taken, visible=True)
-        for one in new:
-            path = facts.images + given.name_for(one)
-            paths[sample_key(one.id)] = [path]
-            plan.put(path, one)
+        for sample in new:
+            path = facts.images + given.name_for(sample)
+            paths[sample_key(sample.id)] = [path]
+            plan.put(path, sample)
     removals = [path for path in plan.removals if path not in plan.writes]
     return Plan(plan.writes, removals, len(paths))
 
 
-def plan_whole(
-    files: Mapping[str, Tracked], wishes: Mapping[str, Wish]
-) -> Plan:
+def plan_whole(files: Mapping[str, Tracked], wishes: Mapping[str, Wish]) -> Plan:
     """What the folder needs so that it holds these files and none that was tracked besides."""
     writes = {
         path: wish
@@ -112,9 +111,7 @@ class _Plan:
 
     def put(self, path: str, sample: Sample) -> None:
         """The sample's image at that path, and its labels beside it."""
-        self.writes[path] = Wish(
-            object_key(sample.image), sample.image, b"", sample_key(sample.id)
-        )
+        self.writes[path] = Wish(object_key(sample.image), sample.image, b"", sample_key(sample.id))
         self.label(path, sample)
 
     def label(self, path: str, sample: Sample) -> None:

@@ -117,8 +117,12 @@ def _hash_of(
         image.split,
         None if image.labelled_for is None else sorted(map(str, image.labelled_for)),
         [
-            (str(classes.get(one.class_key, one.class_key)), one.shape, one.is_share,
-             sorted(one.attributes.items()))
+            (
+                str(classes.get(one.class_key, one.class_key)),
+                one.shape,
+                one.is_share,
+                sorted(one.attributes.items()),
+            )
             for one in objects
         ],
     )

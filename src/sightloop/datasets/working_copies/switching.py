@@ -176,7 +176,7 @@ class _Folder:
         for folder in sorted(emptied - {""}, key=len, reverse=True):
             self._remove_if_empty(folder)
 
-    def _put(  # noqa: PLR0913 - one file, where from, where to and how
+    def _put(
         self, path: str, wish: Wish, number: int, blobs: Blobs, links: LinkKind, mode: int
     ) -> Stamp:
         folder = path.rpartition("/")[0]
