@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from sightloop.cli import (
+    data_copies,
     data_files,
     data_history,
     data_samples,
 )
 
 PARTS = (
+    data_copies,
     data_files,
     data_history,
     data_samples,

@@ -17,9 +17,11 @@ __all__ = [
     "errors",
     "exif",
     "exporting",
+    "folder_scan",
     "folders",
     "formats",
     "geometry",
+    "identities",
     "image_files",
     "importing",
     "index",
@@ -40,4 +42,5 @@ __all__ = [
     "truths",
     "values",
     "views",
+    "working_copies",
 ]

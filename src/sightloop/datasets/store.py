@@ -48,7 +48,7 @@ ObjectKind = Literal["row", "node", "taxonomy", "commit"]
 RefKind = Literal["branch", "tag"]
 
 _PER_STATEMENT = 5_000
-"""Values named in one SELECT; SQLite allows 32,766."""
+"""Values named in one SELECT, rows in one INSERT; SQLite allows 32,766."""
 
 _objects = Table(
     "dataset_objects",
@@ -122,10 +122,10 @@ class RefMove(msgspec.Struct, frozen=True):
 def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
     """Keep these objects; one that is there already is left alone."""
     # In order of the keys: neighbours in the index are then written together.
-    rows = [
-        {"digest": one.key, "kind": one.kind, "content": one.content} for one in sorted(objects)
-    ]
-    _insert_new(tx, _objects, rows)
+    ordered = sorted(objects)
+    for some in _chunks(ordered):
+        rows = [{"digest": one.key, "kind": one.kind, "content": one.content} for one in some]
+        _insert_new(tx, _objects, rows)
 
 
 def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
@@ -281,8 +281,8 @@ def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
     """Remember that these samples have these split keys in some commit."""
-    rows = [{"key_hash": _key_hash(key), "sample": sample_key(one)} for key, one in pairs]
-    _insert_new(tx, _split_keys, rows)
+    for some in _chunks(sorted((_key_hash(key), sample_key(one)) for key, one in pairs)):
+        _insert_new(tx, _split_keys, [{"key_hash": key, "sample": one} for key, one in some])
 
 
 def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:

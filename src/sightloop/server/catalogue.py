@@ -15,6 +15,8 @@ from sightloop.datasets import (
     importing,
 )
 from sightloop.datasets.store import Ref
+from sightloop.datasets.working_copies import checkout, showing
+from sightloop.datasets.working_copies import committing as committing_copies
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
     device_details,
@@ -123,7 +125,9 @@ SERVICES: dict[str, Service] = {
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
+    "data.checkout": checkout.checkout_copy,
     "data.commit": commits.commit_samples,
+    "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
     "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
@@ -135,6 +139,7 @@ SERVICES: dict[str, Service] = {
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "data.status": showing.show_status,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,
