@@ -36,6 +36,7 @@ __all__ = [
     "statistics",
     "store",
     "taxonomy",
+    "tombstones",
     "tree",
     "truths",
     "values",

@@ -113,6 +113,7 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
         SplitRuleDiffers: the branch splits by another rule.
+        ImageErased: it would bring back what was erased for good.
     """
     require(call.actor, Permission.WRITE_DATA)
     _check_images(workspace, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
 
@@ -281,6 +282,22 @@ class ViewChanged(Damaged):
             files=files[:20],
             n_files=len(files),
             linked=linked,
+        )
+
+
+class ImageErased(Refused):
+    """An image that was erased for good does not come back."""
+
+    code = "DATA-060"
+
+    def __init__(self, *, image: Digest, at_ms: int, by: str, reason: str) -> None:
+        super().__init__(
+            f"image {image} was erased on {format_utc(at_ms)[:10]} by {by} ({reason}); "
+            "nothing was committed - leave it out",
+            image=image,
+            erased_at_ms=at_ms,
+            erased_by=by,
+            reason=reason,
         )
 
 

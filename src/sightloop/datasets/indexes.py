@@ -128,8 +128,8 @@ def _made_from(tx: Tx, ancestor: _Ancestor, commit: Digest, record: CommitRecord
     return changed_index(
         ancestor.indexed,
         commit,
-        gone=[one.sample for one in differences if one.new is None],
-        written=[found[one] for one in written],
+        gone=[one.sample for one in differences if one.sample not in found],
+        written=[found[one] for one in written if one in found],
         rule=record.split_rule,
     )
 
