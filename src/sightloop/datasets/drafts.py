@@ -151,9 +151,7 @@ def publish(tx: Tx, draft: Draft, *, by: Actor, now_ms: int) -> None:
     """
     if erased := find_tombstones(tx, draft.images):
         first = next(iter(erased.values()))
-        raise ImageErased(
-            image=first.digest, at_ms=first.erased_at_ms, by=first.erased_by, reason=first.reason
-        )
+        raise ImageErased(image=first.digest, told=first.told)
     write_objects(tx, draft.objects)
     note_split_keys(tx, draft.split_keys)
     # The pointer moves last: whoever sees the new head sees all that it leads to.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
 
@@ -290,14 +289,11 @@ class ImageErased(Refused):
 
     code = "DATA-060"
 
-    def __init__(self, *, image: Digest, at_ms: int, by: str, reason: str) -> None:
+    def __init__(self, *, image: Digest, told: str) -> None:
         super().__init__(
-            f"image {image} was erased on {format_utc(at_ms)[:10]} by {by} ({reason}); "
-            "nothing was committed - leave it out",
+            f"image {image} was {told}; nothing was committed - leave it out",
             image=image,
-            erased_at_ms=at_ms,
-            erased_by=by,
-            reason=reason,
+            told=told,
         )
 
 

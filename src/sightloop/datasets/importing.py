@@ -17,6 +17,7 @@ from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import with_classes
+from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.values import Taxonomy
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.digests import Digest
@@ -79,7 +80,9 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
     listing = _read(request, call.progress)
     folder = ImageFolder(listing.folder)
-    with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
+    with workspace.db.read() as tx:
+        erased = erased_images(tx)
+    with keep_images(workspace.blobs, folder, listing.images, call.progress, erased=erased) as kept:
         found = label_images(listing, kept)
         if found.problems and request.strict:
             lines = [str(problem) for problem in found.problems]

@@ -34,6 +34,7 @@ from sightloop.datasets.keys import (
     sample_of_key,
 )
 from sightloop.datasets.values import SampleId
+from sightloop.kernel.clock import format_utc
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
@@ -66,6 +67,12 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     is_finished: bool
     """False from the decision until the last byte is gone; a crash may come between."""
+
+    @property
+    def told(self) -> str:
+        """When, by whom and why, for people."""
+        day = format_utc(self.erased_at_ms)[:10]
+        return f"erased on {day} by {self.erased_by} ({self.reason})"
 
 
 def write_tombstones(tx: Tx, tombstones: Iterable[Tombstone]) -> None:
