@@ -59,6 +59,11 @@ def index_path(workspace: Workspace, commit: Digest) -> Path:
     return workspace.state / FOLDER / f"{commit.removeprefix('sha256:')}.index"
 
 
+def index_files(workspace: Workspace) -> list[Path]:
+    """Every index that was kept for the next process, named after its commit."""
+    return sorted((workspace.state / FOLDER).glob("*.index"))
+
+
 _INDEXES: Prepared[tuple[Path, Digest], Index] = Prepared(keep=N_IN_MEMORY)
 
 

@@ -122,7 +122,8 @@ class Blobs(Protocol):
         """While the block runs no blob is removed; a batch is such a block itself.
 
         Hold it from the first look at what the store has to the reference that needs it. Blocks
-        may stand in one another.
+        may stand in one another. A write transaction of the database that stores blobs must stand
+        in one: whoever removes blobs waits for this first and for the database second.
         """
         ...
 
