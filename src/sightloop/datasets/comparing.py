@@ -134,6 +134,11 @@ def diff_commits(workspace: Workspace, call: Call, request: DiffCommits) -> Comm
     )
 
 
+def forget_comparisons() -> None:
+    """Keep none in memory: what one counted may just have been erased."""
+    _COMPARISONS.forget()
+
+
 _COMPARISONS: Prepared[tuple[Path, Digest, Digest], Comparison] = Prepared(keep=N_IN_MEMORY)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    func,
     insert,
     select,
     update,
@@ -126,6 +127,11 @@ def erased_keys(tx: Tx, keys: Collection[ObjectKey]) -> set[ObjectKey]:
 def has_tombstones(tx: Tx) -> bool:
     """Whether anything was ever erased here."""
     return tx.execute(select(_tombstones.c.kind).limit(1)).first() is not None
+
+
+def count_tombstones(tx: Tx) -> int:
+    """How many there are. None ever goes, so an equal number later means the same ones."""
+    return int(tx.execute(select(func.count()).select_from(_tombstones)).scalar_one())
 
 
 def unfinished_tombstones(tx: Tx) -> list[Tombstone]:

@@ -8,7 +8,11 @@ repaired or removed in passing.
 __all__ = [
     "account",
     "collecting",
+    "erasing",
+    "errors",
     "marking",
     "mentions",
+    "selecting",
     "store",
+    "whereabouts",
 ]

@@ -87,6 +87,13 @@ def every_row(tx: Tx) -> Iterator[tuple[ObjectKey, bytes]]:
         yield ObjectKey(key), content
 
 
+def every_commit(tx: Tx) -> list[ObjectKey]:
+    """The key of every commit, reachable or not."""
+    objects = _table("dataset_objects")
+    query = select(objects.c.digest).where(objects.c.kind == "commit").order_by(objects.c.digest)
+    return [ObjectKey(key) for key in tx.scalars(query)]
+
+
 def weigh_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, Weighed]:
     """Kind and size of each of these objects that is there."""
     objects = _table("dataset_objects")
