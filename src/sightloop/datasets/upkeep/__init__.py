@@ -10,9 +10,12 @@ __all__ = [
     "collecting",
     "erasing",
     "errors",
+    "flaws",
     "marking",
     "mentions",
     "selecting",
     "store",
+    "surveying",
+    "verifying",
     "whereabouts",
 ]

@@ -112,6 +112,13 @@ def delete_objects(tx: Tx, keys: Collection[ObjectKey]) -> None:
         tx.execute(objects.delete().where(objects.c.digest.in_(some)))
 
 
+def replace_object(tx: Tx, key: ObjectKey, kind: str, content: bytes) -> None:
+    """Put the right bytes in the place of changed or missing ones."""
+    objects = _table("dataset_objects")
+    tx.execute(objects.delete().where(objects.c.digest == key))
+    tx.execute(objects.insert().values(digest=key, kind=kind, content=content))
+
+
 def every_split_key_sample(tx: Tx) -> Iterator[SampleKey]:
     """Every sample in the split-key index, once."""
     query = select(_table("dataset_split_keys").c.sample).distinct()
