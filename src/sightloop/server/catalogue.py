@@ -15,6 +15,7 @@ from sightloop.datasets import (
     importing,
 )
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep import collecting, erasing, verifying
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
     device_details,
@@ -125,8 +126,10 @@ SERVICES: dict[str, Service] = {
     "data.branches": list_branches,
     "data.commit": commits.commit_samples,
     "data.diff": comparing.diff_commits,
+    "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
+    "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
     "data.log": commits.log_commits,
@@ -135,6 +138,7 @@ SERVICES: dict[str, Service] = {
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "data.verify": verifying.verify_data,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,
