@@ -54,6 +54,8 @@ PURE = (
     "datasets/values",
     "datasets/tree",
     "datasets/splits",
+    "datasets/upkeep/account",
+    "datasets/upkeep/flaws",
     "tracking/curves",
     "datasets/diff",
     "datasets/index",

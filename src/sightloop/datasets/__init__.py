@@ -39,6 +39,7 @@ __all__ = [
     "tombstones",
     "tree",
     "truths",
+    "upkeep",
     "values",
     "views",
 ]
