@@ -155,7 +155,9 @@ def publish(tx: Tx, draft: Draft, *, by: Actor, now_ms: int) -> None:
     write_objects(tx, draft.objects)
     note_split_keys(tx, draft.split_keys)
     # The pointer moves last: whoever sees the new head sees all that it leads to.
-    advance_branch(tx, draft.branch, expected=draft.parent, to=draft.commit, now_ms=now_ms)
+    advance_branch(
+        tx, draft.branch, expected=draft.parent, to=draft.commit, now_ms=now_ms, by=by.id
+    )
     tell(
         tx,
         DATASET_COMMITTED,

@@ -2,8 +2,8 @@
 
 Rows, tree nodes, taxonomies and commit records are **objects**: bytes named by their SHA-256,
 inserted once and never changed. A **ref** points a branch or tag at a commit and moves only by
-compare-and-swap. The split-key index says which samples ever had a key; what they are in a given
-commit is asked of the commit's tree.
+compare-and-swap; the **ref log** keeps where each ref was and when it moved. The split-key index
+says which samples ever had a key; what they are in a given commit is asked of the commit's tree.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
     Text,
+    delete,
     insert,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql
 
-from sightloop.datasets.errors import BranchExists, HeadMoved, ObjectDamaged, ObjectMissing
+from sightloop.datasets.errors import HeadMoved, ObjectDamaged, ObjectMissing, RefExists
 from sightloop.datasets.keys import (
     ObjectKey,
     SampleKey,
@@ -44,6 +47,7 @@ from sightloop.datasets.tombstones import (
     write_tombstones,
 )
 from sightloop.datasets.values import SampleId
+from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
@@ -68,6 +72,18 @@ _refs = Table(
     Column("commit_digest", Text, nullable=False),
     Column("moved_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("kind", "name"),
+)
+_ref_log = Table(
+    "dataset_ref_log",
+    metadata,
+    # SQLite numbers rows itself only when the key is exactly INTEGER.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("old", Text),
+    Column("new", Text),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("by", Text),
 )
 _split_keys = Table(
     "dataset_split_keys",
@@ -96,6 +112,18 @@ class Ref(msgspec.Struct, frozen=True):
     name: str
     commit: Digest
     moved_at_ms: int
+
+
+class RefMove(msgspec.Struct, frozen=True):
+    """A branch or tag was made (no `old`), moved, or taken away (no `new`)."""
+
+    kind: RefKind
+    name: str
+    old: Digest | None
+    new: Digest | None
+    at_ms: int
+    by: ActorId | None
+    """Who did it; None where the caller did not say."""
 
 
 def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
@@ -199,24 +227,31 @@ def list_refs(tx: Tx, kind: RefKind, *, after: str = "", limit: int | None = Non
     return [Ref(*row) for row in tx.execute(query)]
 
 
-def create_ref(tx: Tx, ref: Ref) -> None:
+def create_ref(tx: Tx, ref: Ref, *, by: ActorId | None = None) -> None:
     """Make a ref that was not there.
 
     Raises:
-        BranchExists: there is one of that kind and name.
+        RefExists: there is one of that kind and name.
     """
     found = find_ref(tx, ref.kind, ref.name)
     if found is not None:
-        raise BranchExists(name=ref.name, commit=found.commit)
+        raise RefExists(kind=ref.kind, name=ref.name, commit=found.commit)
     tx.execute(
         insert(_refs).values(
             kind=ref.kind, name=ref.name, commit_digest=ref.commit, moved_at_ms=ref.moved_at_ms
         )
     )
+    _log_move(tx, RefMove(ref.kind, ref.name, None, ref.commit, ref.moved_at_ms, by))
 
 
 def advance_branch(
-    tx: Tx, branch: str, *, expected: Digest | None, to: Digest, now_ms: int
+    tx: Tx,
+    branch: str,
+    *,
+    expected: Digest | None,
+    to: Digest,
+    now_ms: int,
+    by: ActorId | None = None,
 ) -> None:
     """Move the branch from the expected commit (None: it does not exist yet) to the new one.
 
@@ -224,24 +259,46 @@ def advance_branch(
         HeadMoved: it is elsewhere; nothing was written.
     """
     if expected is None:
-        is_new = find_ref(tx, "branch", branch) is None
-        if is_new:
-            create_ref(tx, Ref("branch", branch, to, now_ms))
+        if find_ref(tx, "branch", branch) is None:
+            create_ref(tx, Ref("branch", branch, to, now_ms), by=by)
             return
     else:
         moved = tx.execute(
             update(_refs)
-            .where(
-                (_refs.c.kind == "branch")
-                & (_refs.c.name == branch)
-                & (_refs.c.commit_digest == expected)
-            )
+            .where(_is_at("branch", branch, expected))
             .values(commit_digest=to, moved_at_ms=now_ms)
         )
         if moved.rowcount == 1:
+            _log_move(tx, RefMove("branch", branch, expected, to, now_ms, by))
             return
     found = find_ref(tx, "branch", branch)
     raise HeadMoved(branch=branch, expected=expected, found=found.commit if found else None)
+
+
+def delete_ref(tx: Tx, ref: Ref, *, now_ms: int, by: ActorId | None = None) -> None:
+    """Take away a branch or tag that points where `ref` does; the commit itself stays.
+
+    Raises:
+        HeadMoved: it is elsewhere, or gone; nothing was written.
+    """
+    gone = tx.execute(delete(_refs).where(_is_at(ref.kind, ref.name, ref.commit)))
+    if gone.rowcount != 1:
+        found = find_ref(tx, ref.kind, ref.name)
+        raise HeadMoved(branch=ref.name, expected=ref.commit, found=found.commit if found else None)
+    _log_move(tx, RefMove(ref.kind, ref.name, ref.commit, None, now_ms, by))
+
+
+def list_moves(tx: Tx, kind: RefKind, name: str, *, limit: int) -> list[RefMove]:
+    """Where the branch or tag of that name has been, the latest move first."""
+    mine = (_ref_log.c.kind == kind) & (_ref_log.c.name == name)
+    query = select(*_MOVE).where(mine).order_by(_ref_log.c.number.desc()).limit(limit)
+    return [RefMove(*row) for row in tx.execute(query)]
+
+
+def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
+    """Commits that a ref was moved from or to at that time or later, gone refs included."""
+    query = select(_ref_log.c.old, _ref_log.c.new).where(_ref_log.c.at_ms >= since_ms)
+    return {Digest(one) for row in tx.execute(query) for one in row if one is not None}
 
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
@@ -257,6 +314,17 @@ def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:
         query = select(_split_keys.c.sample).where(_split_keys.c.key_hash.in_(some))
         found += [sample_of_key(SampleKey(key)) for key in tx.scalars(query)]
     return found
+
+
+_MOVE = tuple(column for column in _ref_log.columns if column.name != "number")
+
+
+def _log_move(tx: Tx, move: RefMove) -> None:
+    tx.execute(insert(_ref_log).values(msgspec.structs.asdict(move)))
+
+
+def _is_at(kind: RefKind, name: str, commit: Digest) -> ColumnElement[bool]:
+    return (_refs.c.kind == kind) & (_refs.c.name == name) & (_refs.c.commit_digest == commit)
 
 
 class _RowImage(msgspec.Struct):

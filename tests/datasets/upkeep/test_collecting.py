@@ -17,7 +17,7 @@ from sightloop.datasets.errors import ObjectDamaged, ObjectMissing
 from sightloop.datasets.indexes import index_of, index_path
 from sightloop.datasets.keys import digest_of_key, object_key
 from sightloop.datasets.samples import iterate_samples, load_commit, read_samples
-from sightloop.datasets.store import StoredNodes, list_refs
+from sightloop.datasets.store import StoredNodes, delete_ref, list_refs
 from sightloop.datasets.upkeep import collecting, store
 from sightloop.datasets.upkeep.collecting import (
     DATA_COLLECTED,
@@ -119,6 +119,22 @@ def test_what_only_a_deleted_branch_had_goes_and_the_rest_stays(workspace, store
     assert [one.id for one in read_samples(workspace, head)] == [shared.id]
     assert workspace.blobs.has(shared.image)
     assert not workspace.blobs.has(gone.image)
+
+
+def test_what_a_branch_left_lately_stays_for_the_grace_period(
+    workspace, stored, commit, age, clock
+):
+    commit(stored(1), branch="old")
+    age(20)
+    with workspace.db.write() as tx:
+        (ref,) = list_refs(tx, "branch")
+        delete_ref(tx, ref, now_ms=clock.now_ms())
+    age(13)
+    account = collect(workspace)
+    assert removed(account) == {}
+    assert [(one.holder, one.n_commits) for one in account.kept] == [("moved lately", 1)]
+    age(2)
+    assert removed(collect(workspace))["commit"] == 1
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(workspace, stored, commit, age):

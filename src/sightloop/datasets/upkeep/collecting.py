@@ -24,6 +24,7 @@ from msgspec import Meta
 
 from sightloop.datasets import indexes
 from sightloop.datasets.keys import ObjectKey, SampleKey, object_key
+from sightloop.datasets.store import recent_ref_targets
 from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.upkeep import store
 from sightloop.datasets.upkeep.account import Collected, Kept, Tally
@@ -120,7 +121,7 @@ class _Run:
 
     def mark(self, tx: Tx) -> None:
         """Look at every root."""
-        recent = store.recent_ref_targets(tx, self.since_ms)
+        recent = recent_ref_targets(tx, self.since_ms)
         mark_all(self.workspace, tx, self.marks, recent=recent)
 
     def plan(self, tx: Tx) -> None:
@@ -233,7 +234,7 @@ class _Run:
     def _step(self) -> Iterator[tuple[Tx, BlobRemoval]]:
         """Nobody stores or moves anything, and what they did until now is marked."""
         with self.workspace.blobs.removal() as removal, self.workspace.db.write() as tx:
-            recent = store.recent_ref_targets(tx, self.since_ms)
+            recent = recent_ref_targets(tx, self.since_ms)
             self.marks.add_roots(tx, roots_in_refs(tx, recent))
             yield tx, removal
 

@@ -63,15 +63,6 @@ def every_ref(tx: Tx) -> list[tuple[str, str, Digest]]:
     return sorted(found, key=lambda one: (order.get(one[0], 2), one))
 
 
-def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
-    """Interim, until the one of `datasets.store` is on main."""
-    log = metadata.tables.get("dataset_ref_log")
-    if log is None:
-        return set()
-    query = select(log.c.old, log.c.new).where(log.c.at_ms >= since_ms)
-    return {Digest(one) for row in tx.execute(query) for one in row if one is not None}
-
-
 def every_key(tx: Tx) -> Iterator[ObjectKey]:
     """The key of every object: read from the index alone, without their bytes."""
     query = select(_table("dataset_objects").c.digest)
