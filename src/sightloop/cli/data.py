@@ -9,6 +9,7 @@ from sightloop.cli import (
     data_files,
     data_history,
     data_samples,
+    data_upkeep,
 )
 
 PARTS = (
@@ -16,6 +17,7 @@ PARTS = (
     data_files,
     data_history,
     data_samples,
+    data_upkeep,
 )
 """Where the commands are: each has a `register`, and its views in `views/` under its name."""
 
