@@ -96,4 +96,4 @@ def test_any_bytes_are_labels_or_are_refused(content):
     try:
         read_labels(content)
     except BadLabels as error:
-        assert str(error)
+        assert "\n" not in str(error)  # noqa: PT017 - whatever the bytes, an error of ours
