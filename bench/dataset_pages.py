@@ -22,9 +22,10 @@ from litestar.testing import TestClient
 
 from sightloop.datasets import comparing, indexes
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.index import decode_index, encode_index
 from sightloop.datasets.taxonomy import class_id_of
-from sightloop.datasets.values import BoxPx, Capture, LabelledObject, Sample, imported_annotations
+from sightloop.datasets.values import Capture, LabelledObject, Sample, imported_annotations
 from sightloop.datasets.values import sample_id as id_of
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace

@@ -72,17 +72,17 @@ def test_facts_are_printed_for_people_too(root: Path, coco: Path):
 
 def test_an_impossible_box_is_named_and_nothing_is_imported(root: Path, coco: Path):
     write_annotations(coco, boxes=[[5, 5, 10, 10], [5, 5, -3, 4]])
-    refused = import_(root, coco, "--json")
+    refused = import_(root, coco, "--strict", "--json")
     assert refused.exit_code == 1
     error = json.loads(refused.stdout)["error"]
     assert "a.jpg" in error["message"]
-    assert "--skip-bad" in error["message"]
+    assert "--strict" in error["message"]
     assert run(root, "data", "log").exit_code == 1
 
 
-def test_with_skip_bad_the_rest_is_imported_and_what_was_left_out_is_listed(root, coco):
+def test_without_strict_the_rest_is_imported_and_what_was_left_out_is_listed(root, coco):
     write_annotations(coco, boxes=[[5, 5, 10, 10], [5, 5, -3, 4]])
-    imported = import_(root, coco, "--skip-bad", "--json")
+    imported = import_(root, coco, "--json")
     assert imported.exit_code == 0
     assert len(json.loads(imported.stdout)["problems"]) == 1
 
@@ -90,7 +90,7 @@ def test_with_skip_bad_the_rest_is_imported_and_what_was_left_out_is_listed(root
 def test_a_truncated_image_is_named(root: Path, coco: Path):
     path = coco / "images" / "b.jpg"
     path.write_bytes(path.read_bytes()[:-40])
-    refused = import_(root, coco)
+    refused = import_(root, coco, "--strict")
     assert refused.exit_code == 1
     assert "b.jpg" in refused.stderr
 

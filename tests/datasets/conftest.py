@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sightloop.datasets.coco_import import ImportCoco
+from sightloop.datasets.geometry import BoxPx
+from sightloop.datasets.importing import ImportDataset
 from sightloop.datasets.values import (
-    BoxPx,
     Capture,
     ClassId,
     LabelledObject,
@@ -100,13 +100,13 @@ class CocoFolder:
         values = {"id": annotation_id, "image_id": image_id, "bbox": bbox}
         self.annotations.append({**values, "category_id": category_id, **fields})
 
-    def request(self, **fields: Any) -> ImportCoco:
+    def request(self, **fields: Any) -> ImportDataset:
         """Write the file and ask for its import."""
         content = {key: getattr(self, key) for key in ("images", "annotations", "categories")}
         (self.root / "annotations.json").write_text(json.dumps(content))
-        values = {"split_key": "board", "slice_fields": ["line"], **fields}
-        return ImportCoco(
-            annotations=str(self.root / "annotations.json"),
+        values = {"split_key": "board", "slice_fields": ["line"], "strict": True, **fields}
+        return ImportDataset(
+            source=str(self.root / "annotations.json"),
             images=str(self.root / "images"),
             **values,
         )

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from sightloop.datasets.boxes import SizePx, clipped, overshoot_px, upright
-from sightloop.datasets.coco_boxes import StoredSize
+from sightloop.datasets.boxes import clipped, overshoot_px, upright
 from sightloop.datasets.exif import read_orientation
+from sightloop.datasets.formats.placing import StoredSize
+from sightloop.datasets.geometry import BoxPx, SizePx
 from sightloop.datasets.image_files import read_image_facts
-from sightloop.datasets.values import BoxPx
 from sightloop.inference.images import decode_picture, read_facts
 
 STORED = SizePx(48, 32)

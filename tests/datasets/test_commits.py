@@ -24,9 +24,9 @@ from sightloop.datasets.errors import (
     NothingToCommit,
     SplitRuleDiffers,
 )
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.samples import find_samples, read_commit, read_samples
 from sightloop.datasets.splits import SplitRule, split_of
-from sightloop.datasets.values import BoxPx
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.errors import NotAllowed
 from sightloop.kernel.events import history

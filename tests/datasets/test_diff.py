@@ -16,11 +16,11 @@ from sightloop.datasets.diff import (
     diff_sample,
     kinds_in,
 )
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.values import (
     Annotation,
     AnnotationId,
-    BoxPx,
     ClassId,
     Sample,
     Taxonomy,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sightloop.contracts.decode import WrongFormat, encode
 from sightloop.datasets import tree
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.records import (
     CommitRecord,
     decode_commit,
@@ -18,7 +19,6 @@ from sightloop.datasets.records import (
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import FoundClass, with_classes
 from sightloop.datasets.values import (
-    BoxPx,
     Capture,
     ClassId,
     LabelledObject,

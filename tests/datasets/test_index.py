@@ -16,7 +16,7 @@ from sightloop.datasets.browsing import (
     show_statistics,
 )
 from sightloop.datasets.commits import CommitSamples, commit_samples
-from sightloop.datasets.diff import area_of
+from sightloop.datasets.geometry import BoxPx, area_of
 from sightloop.datasets.index import (
     LANES,
     SIZES,
@@ -32,7 +32,6 @@ from sightloop.datasets.index import (
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.statistics import count_all
 from sightloop.datasets.values import (
-    BoxPx,
     ClassId,
     LabelledObject,
     Sample,

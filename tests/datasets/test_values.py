@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.geometry import BoxPx, rounded
 from sightloop.datasets.values import (
-    BoxPx,
     Capture,
     ClassId,
     LabelledObject,
@@ -15,7 +15,6 @@ from sightloop.datasets.values import (
     decode_row,
     encode_row,
     imported_annotations,
-    rounded,
     sample_id,
     strata_of,
 )

@@ -11,9 +11,9 @@ from sightloop.contracts.decode import decode
 from sightloop.contracts.job import LabelledBox, View
 from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.errors import BadRepeat, FolderInUse, ViewChanged
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.samples import read_commit, read_samples
 from sightloop.datasets.splits import SplitRule, split_of
-from sightloop.datasets.values import BoxPx
 from sightloop.datasets.views import check_view, write_view
 from sightloop.kernel.blobs import BlobDamaged, BlobMissing
 from sightloop.kernel.config import Config, TrainingConfig

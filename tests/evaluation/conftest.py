@@ -15,8 +15,8 @@ from sightloop.contracts.bundle import (
 )
 from sightloop.contracts.decode import encode
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.values import (
-    BoxPx,
     ClassId,
     LabelledObject,
     Sample,

@@ -15,16 +15,11 @@ from sightloop.contracts.decode import encode
 from sightloop.contracts.job import Parity, ParityAnswer
 from sightloop.datasets import store as _datasets  # noqa: F401 - its tables
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.samples import read_commit, read_samples
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import class_id_of
-from sightloop.datasets.values import (
-    BoxPx,
-    LabelledObject,
-    Sample,
-    imported_annotations,
-    sample_id,
-)
+from sightloop.datasets.values import LabelledObject, Sample, imported_annotations, sample_id
 from sightloop.evaluation import store as _evaluations  # noqa: F401 - its tables
 from sightloop.evaluation.gate import RuleOutcome, RuleVerdict, Verdict
 from sightloop.inference.images import decode_picture

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightloop.datasets.boxes import SizePx, overshoot_px
+from sightloop.datasets.boxes import overshoot_px
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.values import ClassId, Taxonomy, TaxonomyClass
 from sightloop.review.boxes import OVERHANG_PX, TaskBox, check_boxes, slice_problems
 

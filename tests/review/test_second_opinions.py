@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightloop.datasets.values import BoxPx, ClassId
+from sightloop.datasets.geometry import BoxPx
+from sightloop.datasets.values import ClassId
 from sightloop.kernel.actors import Role
 from sightloop.kernel.errors import NotAllowed
 from sightloop.review.agreement import Agreement, compare

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
-from sightloop.datasets.coco_import import ImportCoco
+from sightloop.datasets.importing import ImportDataset
 from sightloop.kernel import tokens
 from sightloop.kernel.actors import ActorId, Role
 from sightloop.kernel.workspace import Workspace
@@ -73,7 +73,7 @@ def test_a_wrong_token_is_refused(client: TestClient):
     [
         (Role.ANNOTATOR, "loop.run", RunLoop(model="pcb")),
         (Role.ENGINEER, "models.sign", SignVersion(model="pcb", number=1)),
-        (Role.VIEWER, "data.import", ImportCoco(annotations="a", images="b")),
+        (Role.VIEWER, "data.import", ImportDataset(source="a")),
     ],
 )
 def test_a_token_without_the_right_is_refused_by_the_service(

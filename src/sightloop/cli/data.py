@@ -13,8 +13,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     data = typer.Typer(help="Versions of images and of every box on them.", no_args_is_help=True)
     app.add_typer(data, name="data")
-    command(data, "import")(import_coco)
-    command(data, "export")(export_coco)
+    command(data, "import")(import_)
+    command(data, "export")(export)
     command(data, "log")(log)
     command(data, "show")(show)
     command(data, "branch")(branch)
@@ -24,53 +24,61 @@ def register(app: typer.Typer) -> None:
     command(data, "diff")(diff)
 
 
-def import_coco(
+def import_(
     session: Session,
     *,
-    folder: Annotated[str, typer.Argument(help="A COCO folder: annotations.json and images/.")],
+    source: Annotated[str, typer.Argument(help="A data set's folder, or the file describing it.")],
+    format_: Annotated[
+        str, typer.Option("--format", help="Its format; told from its files unless given.")
+    ] = "auto",
     branch: Annotated[str, typer.Option(help="Branch to commit to.")] = "main",
     message: Annotated[str, typer.Option("--message", "-m", help="What and why.")] = "",
     split_key: Annotated[str, typer.Option(help="Image field that keeps images together.")] = "",
     slice_field: Annotated[
         list[str] | None, typer.Option(help="Image field to keep as a slice; may be repeated.")
     ] = None,
-    annotations: Annotated[str, typer.Option(help="Another file than annotations.json.")] = "",
-    images: Annotated[str, typer.Option(help="Another folder than images/.")] = "",
-    skip_bad: Annotated[bool, typer.Option(help="Import what can be, list the rest.")] = False,
+    images: Annotated[str, typer.Option(help="Another image folder than the usual one.")] = "",
+    ignore_splits: Annotated[
+        bool, typer.Option(help="Deal images out anew, whatever split they come in.")
+    ] = False,
+    strict: Annotated[bool, typer.Option(help="Import all or, with one problem, nothing.")] = False,
 ) -> None:
-    """Import a COCO folder as one commit. Original files are only read."""
+    """Import a data set as one commit. Original files are only read."""
     from pathlib import Path
 
     from sightloop.cli.views import data as views
-    from sightloop.datasets.coco_import import ImportCoco, Imported
+    from sightloop.datasets.importing import ImportDataset, Imported
 
-    root = Path(folder).resolve()
-    request = ImportCoco(
-        annotations=str(Path(annotations).resolve() if annotations else root / "annotations.json"),
-        images=str(Path(images).resolve() if images else root / "images"),
+    root = Path(source).resolve()
+    request = ImportDataset(
+        source=str(root),
+        format=format_,
+        images=str(Path(images).resolve()) if images else "",
         branch=branch,
         message=message or f"Import {root.name}",
         split_key=split_key or None,
         slice_fields=slice_field or [],
-        skip_bad=skip_bad,
+        ignore_splits=ignore_splits,
+        strict=strict,
     )
     imported = session.call("data.import", request, Imported)
     session.print(imported, views.imported)
 
 
-def export_coco(
+def export(
     session: Session,
     *,
     ref: Annotated[str, typer.Argument(help="Branch, commit, or the beginning of one.")],
     folder: Annotated[str, typer.Argument(help="A folder that is not there yet.")],
+    format_: Annotated[str, typer.Option("--format", help="How to write the labels.")] = "coco",
 ) -> None:
-    """Write a commit as a COCO folder, original bytes and all."""
+    """Write a commit as a folder of another format, original bytes and all."""
     from pathlib import Path
 
     from sightloop.cli.views import data as views
-    from sightloop.datasets.coco_export import ExportCoco, Exported
+    from sightloop.datasets.exporting import ExportDataset, Exported
 
-    request = ExportCoco(ref=ref, folder=str(Path(folder).resolve()))
+    request = ExportDataset(ref=ref, folder=str(Path(folder).resolve()), format=format_)
     exported = session.call("data.export", request, Exported)
     session.print(exported, views.exported)
 

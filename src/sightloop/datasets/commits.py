@@ -6,11 +6,12 @@ from collections import Counter
 
 import msgspec
 
-from sightloop.datasets.boxes import SizePx, overshoot_px
+from sightloop.datasets.boxes import overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
 from sightloop.datasets.errors import BadSample
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.splits import SplitRule, split_of

@@ -13,16 +13,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from sightloop.datasets.geometry import bounds_of, iou_of, shift_px
 from sightloop.datasets.splits import SplitRule, split_of
-from sightloop.datasets.values import (
-    Annotation,
-    AnnotationId,
-    BoxPx,
-    ClassId,
-    Sample,
-    SampleId,
-    Taxonomy,
-)
+from sightloop.datasets.values import Annotation, AnnotationId, ClassId, Sample, SampleId, Taxonomy
 
 SampleChangeKind = Literal["added", "removed", "changed"]
 BoxChangeKind = Literal["added", "removed", "moved", "relabelled", "edited"]
@@ -65,9 +58,9 @@ class BoxChange(msgspec.Struct, frozen=True, kw_only=True):
     before: Annotation | None
     after: Annotation | None
     iou: float | None = None
-    """Of the two boxes, in [0, 1]; None where one is missing."""
+    """Of the two bounding boxes, in [0, 1]; None where one is missing."""
     shift_px: float | None = None
-    """How far the corner coordinate that moved most has moved."""
+    """How far the coordinate that moved most has moved; see `geometry.shift_px`."""
 
 
 class SampleDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,25 +188,6 @@ class DiffCounter:
         return ClassCounts(class_id=class_id, name=name, **counts) if any(counts.values()) else None
 
 
-def iou_of(first: BoxPx, second: BoxPx) -> float:
-    """Intersection over union of two boxes.
-
-    >>> iou_of(BoxPx(0, 0, 10, 10), BoxPx(5, 0, 15, 10))
-    0.3333333333333333
-    """
-    width = min(first.x2, second.x2) - max(first.x1, second.x1)
-    height = min(first.y2, second.y2) - max(first.y1, second.y1)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (area_of(first) + area_of(second) - shared)
-
-
-def area_of(box: BoxPx) -> float:
-    """Square pixels that the box covers."""
-    return (box.x2 - box.x1) * (box.y2 - box.y1)
-
-
 def kinds_in(change: SampleDiff) -> set[str]:
     """Every word by which this sample can be asked for: its own kind, and those of its boxes.
 
@@ -255,19 +229,14 @@ def _box_change(old: Annotation | None, new: Annotation | None) -> BoxChange:
         kinds.append("relabelled")
     if (old.source, old.state, old.attributes) != (new.source, new.state, new.attributes):
         kinds.append("edited")
-    shifts = (
-        first.x1 - second.x1,
-        first.y1 - second.y1,
-        first.x2 - second.x2,
-        first.y2 - second.y2,
-    )
+    old_box, new_box = bounds_of(first), bounds_of(second)
     return BoxChange(
         id=known.id,
         kinds=kinds,
         before=old,
         after=new,
-        iou=iou_of(first, second),
-        shift_px=max(abs(one) for one in shifts),
+        iou=iou_of(old_box, new_box) if old_box and new_box else None,
+        shift_px=shift_px(first, second),
     )
 
 

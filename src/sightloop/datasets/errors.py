@@ -63,7 +63,7 @@ class BadImport(BadInput):
         super().__init__(
             f"{source} has {_count(len(problems), 'problem')}, nothing was imported:{lines}"
             + (f"\n  ... and {rest} more" if rest else "")
-            + "\nfix the records, or import everything else with --skip-bad",
+            + "\nfix the records, or import everything else without --strict",
             source=source,
             n_problems=len(problems),
             problems=listed,
@@ -286,3 +286,18 @@ class ViewChanged(Damaged):
 
 def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+class UnknownFormat(BadInput):
+    """No reader or writer for these files."""
+
+    code = "DATA-033"
+
+    def __init__(self, *, path: str, name: str, known: Sequence[str]) -> None:
+        names = ", ".join(known)
+        what = (
+            f"cannot tell the format of {path}; name it"
+            if name == "auto"
+            else f"there is no format {name!r}; take one"
+        )
+        super().__init__(f"{what} with --format: {names}", path=path, name=name, known=names)

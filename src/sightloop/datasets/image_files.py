@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sightloop.datasets.boxes import SizePx
-from sightloop.datasets.coco import CocoImage
-from sightloop.datasets.coco_boxes import StoredSize, mismatch
 from sightloop.datasets.exif import UPRIGHT, read_orientation
+from sightloop.datasets.formats.listing import ListedImage
+from sightloop.datasets.formats.placing import StoredSize, mismatch
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.problems import Problem, ProblemKind
 from sightloop.inference.containers import MediaType, read_outline
 from sightloop.inference.errors import UnreadableImage
@@ -46,7 +46,7 @@ class ImageFacts(NamedTuple):
 class KeptImage(NamedTuple):
     """An image whose bytes wait in a blob batch."""
 
-    image: CocoImage
+    image: ListedImage
     digest: Digest
     facts: ImageFacts
 
@@ -82,7 +82,7 @@ class ImageFolder:
         self._root = root
         self._plain_folders = {PurePosixPath()}
 
-    def read(self, image: CocoImage) -> bytes | Problem:
+    def read(self, image: ListedImage) -> bytes | Problem:
         """The file's bytes, or why it is not read."""
         path = PurePosixPath(image.file_name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in image.file_name:
@@ -94,7 +94,7 @@ class ImageFolder:
         except OSError as error:
             return _problem(image, "unreadable_image", f"it cannot be read ({error.strerror})")
 
-    def _read_plain(self, image: CocoImage, path: Path) -> bytes | Problem:
+    def _read_plain(self, image: ListedImage, path: Path) -> bytes | Problem:
         if path.is_symlink():
             return _problem(image, "symlink", "it is a symbolic link; its target may change")
         try:
@@ -123,7 +123,7 @@ class ImageFolder:
 
 @contextmanager
 def keep_images(
-    blobs: Blobs, folder: ImageFolder, images: Sequence[CocoImage], progress: Progress
+    blobs: Blobs, folder: ImageFolder, images: Sequence[ListedImage], progress: Progress
 ) -> Iterator[list[KeptImage | Problem]]:
     """Read, check and store the images; they are durable when the block ends without an error.
 
@@ -136,7 +136,7 @@ def keep_images(
         for _ in range(n_threads):
             batches.put(stack.enter_context(blobs.batch()))
 
-        def keep(some: Sequence[CocoImage]) -> list[KeptImage | Problem]:
+        def keep(some: Sequence[ListedImage]) -> list[KeptImage | Problem]:
             batch = batches.get()
             try:
                 return [_keep(batch, folder, image) for image in some]
@@ -155,7 +155,7 @@ def keep_images(
         yield kept
 
 
-def _keep(batch: BlobBatch, folder: ImageFolder, image: CocoImage) -> KeptImage | Problem:
+def _keep(batch: BlobBatch, folder: ImageFolder, image: ListedImage) -> KeptImage | Problem:
     content = folder.read(image)
     if isinstance(content, Problem):
         return content
@@ -166,5 +166,5 @@ def _keep(batch: BlobBatch, folder: ImageFolder, image: CocoImage) -> KeptImage 
     return mismatch(image, facts.size) or KeptImage(image, batch.put(content), facts)
 
 
-def _problem(image: CocoImage, kind: ProblemKind, text: str) -> Problem:
+def _problem(image: ListedImage, kind: ProblemKind, text: str) -> Problem:
     return Problem(kind=kind, text=text, file=image.file_name, image_id=image.id)

@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sightloop.datasets.diff import NO_SPLIT, area_of
+from sightloop.datasets.diff import NO_SPLIT
+from sightloop.datasets.geometry import SizePx, area_of
 from sightloop.datasets.keys import key_at, row_after, sample_key, sample_of_key
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.values import ClassId, Sample, SampleId
@@ -317,9 +318,10 @@ class _Draft:
         for tag in set(sample.tags):
             self._words["tags"].add(row, tag)
         boxes = self._words["boxes"]
+        size = SizePx(sample.width_px, sample.height_px)
         for one in sample.annotations:
             boxes.add(row, one.class_id)
-            self._areas_px2.append(area_of(one.geometry))
+            self._areas_px2.append(area_of(one.geometry, size))
             self._proposed.append(one.state == "proposed")
 
     def finished(self, commit: Digest) -> Index:

@@ -23,7 +23,13 @@ ProblemKind = Literal[
 ]
 """Why a record cannot be imported."""
 
-NoteKind = Literal["clipped_box", "turned_boxes", "field_left_out", "same_image_twice"]
+NoteKind = Literal[
+    "clipped_box",
+    "turned_boxes",
+    "field_left_out",
+    "shape_left_out",
+    "same_image_twice",
+]
 """What was done to a record that was imported."""
 
 RecordId = int | str
@@ -38,6 +44,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The image's file name, as the data set gives it."""
     image_id: RecordId | None = None
     annotation_id: RecordId | None = None
+    at: str = ""
+    """Where it stands in the data set's files, such as `labels/a.txt:3`."""
 
     def __str__(self) -> str:
         ids = [
@@ -46,7 +54,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             if record_id is not None
         ]
         where = " ".join(part for part in (self.file, f"({', '.join(ids)})" if ids else "") if part)
-        return f"{where}: {self.text}" if where else self.text
+        said = f"{where}: {self.text}" if where else self.text
+        return f"{self.at}: {said}" if self.at else said
 
 
 class Problem(Finding, frozen=True, kw_only=True, omit_defaults=True):

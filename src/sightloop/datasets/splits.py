@@ -43,8 +43,8 @@ def split_of(sample: Sample, rule: SplitRule) -> Split | None:
     """The sample's split; None while it is quarantined."""
     if sample.quarantined:
         return None
-    if sample.reserved == "audit":
-        return "audit"
+    if sample.reserved is not None:
+        return sample.reserved
     share = share_of(sample.split_key, salt=rule.salt)
     if share < rule.test:
         return "test"

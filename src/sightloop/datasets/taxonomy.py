@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sightloop.datasets.values import ClassId, Taxonomy, TaxonomyClass
@@ -17,6 +17,8 @@ class FoundClass(NamedTuple):
     name: str
     coco_id: int | None = None
     supercategory: str = ""
+    keypoints: Sequence[str] = ()
+    skeleton: Sequence[tuple[int, int]] = ()
 
 
 def class_id_of(name: str) -> ClassId:
@@ -40,7 +42,16 @@ def with_classes(taxonomy: Taxonomy, found: Iterable[FoundClass]) -> Taxonomy:
         new_id = class_id_of(one.name)
         if new_id in ids:  # two names that differ only in case, dashes or spaces
             new_id = ClassId(f"{new_id}-{_mark(one.name)}")
-        classes.append(TaxonomyClass(id=new_id, **one._asdict()))
+        classes.append(
+            TaxonomyClass(
+                id=new_id,
+                name=one.name,
+                coco_id=one.coco_id,
+                supercategory=one.supercategory,
+                keypoints=list(one.keypoints),
+                skeleton=list(one.skeleton),
+            )
+        )
         names.add(one.name)
         ids.add(new_id)
     return Taxonomy(classes)

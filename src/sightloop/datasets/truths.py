@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sightloop.contracts.job import LabelledBox
+from sightloop.datasets.geometry import bounds_of
 from sightloop.datasets.values import IMPORTED, Annotation, ClassId, Sample
 
 CROWD = "iscrowd"
@@ -22,15 +23,12 @@ def class_indices(class_ids: Sequence[ClassId]) -> dict[ClassId, int]:
 
 
 def labelled_boxes(sample: Sample, indices: Mapping[ClassId, int]) -> list[LabelledBox]:
-    """The true boxes of single objects whose class is among `indices`."""
+    """The true boxes of single objects whose class is among `indices`; not of whole images."""
     return [
-        LabelledBox(
-            indices[one.class_id],
-            one.geometry.x1,
-            one.geometry.y1,
-            one.geometry.x2,
-            one.geometry.y2,
-        )
+        LabelledBox(indices[one.class_id], box.x1, box.y1, box.x2, box.y2)
         for one in sample.annotations
-        if one.class_id in indices and is_true(one) and not one.attributes.get(CROWD)
+        if one.class_id in indices
+        and is_true(one)
+        and not one.attributes.get(CROWD)
+        and (box := bounds_of(one.geometry)) is not None
     ]

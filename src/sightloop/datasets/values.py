@@ -11,14 +11,13 @@ collector need not look at them (`gc=False`): reading a million boxes takes 3.4 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, NewType
 
 import msgspec
 
 from sightloop.contracts.telemetry import Lane
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.geometry import Geometry, rounded
 from sightloop.kernel.digests import Digest, canonical_json
 
 SampleId = NewType("SampleId", str)
@@ -41,28 +40,6 @@ IMPORTED = "import"
 """The source of annotations that came from a file."""
 
 _ID_DIGITS = 32
-_GRID_PER_PX = 1000
-
-
-class BoxPx(msgspec.Struct, frozen=True, array_like=True, tag="box", gc=False):
-    """Corners in pixels of the whole upright image, half-open: x1 <= x < x2.
-
-    Raises:
-        EmptyBox: a corner is NaN, or two are equal or swapped.
-    """
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    def __post_init__(self) -> None:
-        if not (self.x1 < self.x2 and self.y1 < self.y2):  # this form also refuses NaN
-            raise EmptyBox(corners_px=(self.x1, self.y1, self.x2, self.y2))
-
-
-Geometry = BoxPx
-"""Where an object is. A tagged union; boxes are its first member."""
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -104,7 +81,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     inclusion_probability: float | None = None
     labelled_for: list[ClassId] = []
     """Classes of which every object on the image is annotated."""
-    reserved: Literal["audit"] | None = None
+    reserved: Split | None = None
+    """The split it stands in whatever the split rule says: held back for audit, or as imported."""
     quarantined: bool = False
     """Resembles images on both sides of a split, so it stands on neither."""
     annotations: list[Annotation] = []
@@ -118,6 +96,10 @@ class TaxonomyClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     coco_id: int | None = None
     """The category id under which it was first imported."""
     supercategory: str = ""
+    keypoints: list[str] = []
+    """Names of the points of its `KeypointsPx`, in order."""
+    skeleton: list[tuple[int, int]] = []
+    """Lines to draw between keypoints, by their positions from 0."""
 
 
 class Taxonomy(msgspec.Struct, frozen=True):
@@ -179,18 +161,6 @@ def imported_annotations(
     return sorted(annotations, key=_id_of_annotation)
 
 
-def rounded(box: BoxPx) -> BoxPx:
-    """The box on the grid of thousandths of a pixel.
-
-    Formats that write corner and size instead of two corners return to the very same numbers on
-    this grid, which they would not do on floating point alone.
-
-    >>> rounded(BoxPx(0.1 + 0.2, 0, 10, 10)).x1
-    0.3
-    """
-    return BoxPx(_on_grid(box.x1), _on_grid(box.y1), _on_grid(box.x2), _on_grid(box.y2))
-
-
 def strata_of(slices: Mapping[str, str]) -> list[str]:
     """The strata an image belongs to: one per slice, and `""` for all images together.
 
@@ -220,11 +190,6 @@ def encode_row(sample: Sample) -> bytes:
 def decode_row(row: bytes) -> Sample:
     """The sample of a row that `encode_row` wrote."""
     return _ROWS.decode(row)
-
-
-def _on_grid(corner_px: float) -> float:
-    # A third of the time of round(), for millions of corners; also turns -0.0 and 0 into 0.0.
-    return math.floor(corner_px * _GRID_PER_PX + 0.5) / _GRID_PER_PX
 
 
 def _id_of(parts: Iterable[str]) -> str:

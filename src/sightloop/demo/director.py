@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 import urllib3
 
-from sightloop.datasets.coco_import import ImportCoco, Imported
+from sightloop.datasets.importing import ImportDataset, Imported
 from sightloop.datasets.splits import SplitRule
 from sightloop.demo.annotator import Annotator
 from sightloop.demo.cameras import Camera, Shot
@@ -181,9 +181,10 @@ class Director:
     def _import(self) -> None:
         folder = self._stage.out / "import"
         folder.mkdir()
-        request = ImportCoco(
-            annotations=str(write_import_folder(self._world, folder)),
+        request = ImportDataset(
+            source=str(write_import_folder(self._world, folder)),
             images=str(self._world.images_folder),
+            strict=True,
             message="What the lines have made so far",
             split_key=self._world.key_field,
             slice_fields=[self._world.slice_field],

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from sightloop.datasets.boxes import SizePx, clipped, overshoot_px
+from sightloop.datasets.boxes import clipped, overshoot_px
 from sightloop.datasets.errors import EmptyBox
-from sightloop.datasets.values import BoxPx, ClassId, Taxonomy, rounded
+from sightloop.datasets.geometry import BoxPx, SizePx, rounded_box
+from sightloop.datasets.values import ClassId, Taxonomy
 from sightloop.review.values import LabelBox
 
 OVERHANG_PX = 1.0
@@ -101,7 +102,7 @@ def _inside(sent: TaskBox, size: SizePx) -> BoxPx | _Problem:
                 f"{corners} px does not lie on the image of {size.width_px} x {size.height_px} px"
             )
         if (inside := clipped(box, size)) is not None:
-            return rounded(inside)
+            return rounded_box(inside)
     except EmptyBox:
         pass  # said below, as for a box of which nothing lies on the image
     return _Problem(f"{corners} px has no area; corners are x1 < x2 and y1 < y2")

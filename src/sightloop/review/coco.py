@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from sightloop.datasets.boxes import SizePx
 from sightloop.datasets.errors import NotCoco
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.values import Taxonomy
 from sightloop.kernel.digests import Digest
 from sightloop.review.boxes import TaskBox

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from sightloop.contracts.bundle import Bundle
-from sightloop.datasets.boxes import SizePx
 from sightloop.datasets.branches import head_of
 from sightloop.datasets.errors import NoSuchRef
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.samples import load_commit
 from sightloop.datasets.values import Taxonomy, strata_of
 from sightloop.kernel.actors import Actor, Permission, require

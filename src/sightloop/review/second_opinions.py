@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sightloop.datasets.boxes import SizePx
+from sightloop.datasets.geometry import SizePx
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
 from sightloop.kernel.events import EventKind, tell

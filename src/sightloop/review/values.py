@@ -8,7 +8,8 @@ import msgspec
 
 from sightloop.contracts.bundle import Detection
 from sightloop.contracts.telemetry import Lane
-from sightloop.datasets.values import BoxPx, ClassId
+from sightloop.datasets.geometry import BoxPx
+from sightloop.datasets.values import ClassId
 from sightloop.kernel.digests import Digest
 from sightloop.telemetry.values import StreamKey
 

@@ -9,10 +9,10 @@ import msgspec
 from sightloop.datasets import (
     branches,
     browsing,
-    coco_export,
-    coco_import,
     commits,
     comparing,
+    exporting,
+    importing,
 )
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
@@ -125,10 +125,10 @@ SERVICES: dict[str, Service] = {
     "data.branches": list_branches,
     "data.commit": commits.commit_samples,
     "data.diff": comparing.diff_commits,
-    "data.export": coco_export.export_coco,
+    "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
     "data.heads": browsing.list_heads,
-    "data.import": coco_import.import_coco,
+    "data.import": importing.import_dataset,
     "data.log": commits.log_commits,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,

@@ -7,15 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import class_id_of
-from sightloop.datasets.values import (
-    BoxPx,
-    LabelledObject,
-    Sample,
-    imported_annotations,
-    sample_id,
-)
+from sightloop.datasets.values import LabelledObject, Sample, imported_annotations, sample_id
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace
 from sightloop.testing.models import PLAIN, BlobImage, BlobStyle, draw_blob_image

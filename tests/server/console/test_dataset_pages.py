@@ -10,8 +10,9 @@ import pytest
 from sightloop.datasets.branches import CreateBranch, create_branch
 from sightloop.datasets.browsing import ListSamples, list_samples
 from sightloop.datasets.commits import CommitSamples, LogCommits, commit_samples, log_commits
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.taxonomy import class_id_of
-from sightloop.datasets.values import BoxPx, Sample
+from sightloop.datasets.values import Sample
 from sightloop.kernel.actors import Role
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.dataset_drawings import outline
@@ -206,7 +207,7 @@ def test_statistics_count_what_is_there(visitor):
 def test_a_sample_shows_its_boxes_and_what_changed_it(visitor, workspace):
     sample = with_boxes(workspace, 1)[0]
     page = visitor.get(f"/datasets/main/samples/{sample.id}").text
-    assert page.count("<rect class=") >= 2 * len(sample.annotations)
+    assert page.count("<path class=") >= 2 * len(sample.annotations)
     assert "Commits that changed it" in page
     assert sample.split_key in page
     assert "?slice=line%3DA" in page

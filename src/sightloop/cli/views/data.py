@@ -10,11 +10,12 @@ from rich.text import Text
 
 from sightloop.cli.render import facts, table, when
 from sightloop.datasets.browsing import CommitStatistics, SamplePage, ShownSample
-from sightloop.datasets.coco_export import Exported
-from sightloop.datasets.coco_import import Imported
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
 from sightloop.datasets.comparing import CommitDiff
 from sightloop.datasets.diff import SampleDiff
+from sightloop.datasets.exporting import Exported
+from sightloop.datasets.geometry import bounds_of
+from sightloop.datasets.importing import Imported
 from sightloop.datasets.store import Ref
 from sightloop.datasets.values import Annotation, Sample
 from sightloop.kernel.digests import short
@@ -46,7 +47,7 @@ def exported(found: Exported) -> RenderableType:
         [
             ("commit", short(found.commit)),
             ("images", f"{found.n_images} in {found.images}"),
-            ("annotations", f"{found.n_annotations} in {found.annotations}"),
+            ("annotations", f"{found.n_annotations} in {found.source}"),
             ("not in the files", dropped or "nothing"),
         ]
     )
@@ -221,7 +222,9 @@ def _slices(sample: Sample) -> str:
 
 
 def _corners(box: Annotation) -> tuple[str, ...]:
-    corners = box.geometry
+    corners = bounds_of(box.geometry)
+    if corners is None:
+        return ("", "", "", "")
     return tuple(f"{one:.1f}" for one in (corners.x1, corners.y1, corners.x2, corners.y2))
 
 

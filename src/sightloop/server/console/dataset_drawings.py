@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sightloop.datasets.diff import BoxChange, SampleDiff, area_of
+from sightloop.datasets.diff import BoxChange, SampleDiff
+from sightloop.datasets.geometry import (
+    BoxPx,
+    Geometry,
+    KeypointsPx,
+    OrientedBoxPx,
+    PolygonPx,
+    SizePx,
+    WholeImage,
+    area_of,
+    bounds_of,
+)
 from sightloop.datasets.index import size_of
 from sightloop.datasets.statistics import Bin, Statistics
-from sightloop.datasets.values import Annotation, AnnotationId, BoxPx, ClassId, Sample, Taxonomy
+from sightloop.datasets.values import Annotation, AnnotationId, ClassId, Sample, Taxonomy
 from sightloop.server import charts
 
 N_COLOURS = 10
+CROSSES_PER_SIDE = 40
+"""How small the cross of a keypoint is against the shorter side of its box."""
+
 MAX_BOXES_ON_THUMB = 200
 MAX_BOXES_LISTED = 500
 MAX_BARS = 20
@@ -32,7 +46,9 @@ class DrawnBox(NamedTuple):
     number: int
     style: str
     class_name: str
-    box: BoxPx
+    path: str
+    """The outline as an SVG path; empty for a class of the whole image."""
+    box: BoxPx | None
     area_px2: float
     size: str
     annotation: Annotation
@@ -64,28 +80,38 @@ def strokes(annotations: Sequence[Annotation], styles: Mapping[ClassId, str]) ->
     return [Stroke(style, "".join(parts)) for style, parts in paths.items()]
 
 
-def outline(box: BoxPx) -> str:
-    """The box as an SVG path.
+def outline(geometry: Geometry) -> str:
+    """The geometry as an SVG path: rings of a polygon, crosses at keypoints, else the box.
 
     >>> outline(BoxPx(1, 2, 11, 12.5))
     'M1 2H11V12.5H1Z'
     """
-    return f"M{box.x1:g} {box.y1:g}H{box.x2:g}V{box.y2:g}H{box.x1:g}Z"
+    if isinstance(geometry, WholeImage):
+        return ""
+    if isinstance(geometry, PolygonPx):
+        return "".join(_ring(ring) for ring in geometry.rings)
+    if isinstance(geometry, OrientedBoxPx):
+        return _ring(geometry.corners)
+    box = geometry
+    path = f"M{box.x1:g} {box.y1:g}H{box.x2:g}V{box.y2:g}H{box.x1:g}Z"
+    return path + _crosses(geometry) if isinstance(geometry, KeypointsPx) else path
 
 
 def drawn_boxes(sample: Sample, taxonomy: Taxonomy) -> list[DrawnBox]:
     """The sample's boxes, largest first, so that small ones lie on top."""
     styles = class_styles(taxonomy)
     names = {one.id: one.name for one in taxonomy.classes}
-    ordered = sorted(sample.annotations, key=lambda one: -area_of(one.geometry))
+    size = SizePx(sample.width_px, sample.height_px)
+    ordered = sorted(sample.annotations, key=lambda one: -area_of(one.geometry, size))
     return [
         DrawnBox(
             number,
             styles.get(one.class_id, "c9"),
             names.get(one.class_id, one.class_id),
-            one.geometry,
-            area_of(one.geometry),
-            size_of(area_of(one.geometry)),
+            outline(one.geometry),
+            bounds_of(one.geometry),
+            area_of(one.geometry, size),
+            size_of(area_of(one.geometry, size)),
             one,
         )
         for number, one in enumerate(ordered[:MAX_BOXES_LISTED], start=1)
@@ -146,6 +172,21 @@ def slice_chart(field: str, amounts: Sequence[tuple[str, int, int]]) -> str:
         [charts.Amount(name, images) for name, images, _ in amounts[:MAX_BARS]],
         title=f"Images by {field[:MAX_VALUE_LENGTH]}",
         x_label="images",
+    )
+
+
+def _ring(points: Sequence[float]) -> str:
+    places = (f"{x:g} {y:g}" for x, y in zip(points[0::2], points[1::2], strict=True))
+    return f"M{'L'.join(places)}Z"
+
+
+def _crosses(geometry: KeypointsPx) -> str:
+    reach = max(min(geometry.x2 - geometry.x1, geometry.y2 - geometry.y1) / CROSSES_PER_SIDE, 1.0)
+    points = zip(geometry.points[0::3], geometry.points[1::3], geometry.points[2::3], strict=True)
+    return "".join(
+        f"M{x - reach:g} {y:g}H{x + reach:g}M{x:g} {y - reach:g}V{y + reach:g}"
+        for x, y, seen in points
+        if seen
     )
 
 

@@ -8,28 +8,29 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sightloop.datasets.coco_export import ExportCoco, coco_ids, export_coco
-from sightloop.datasets.coco_import import ImportCoco, import_coco
 from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.errors import FolderInUse
+from sightloop.datasets.exporting import ExportDataset, export_dataset
+from sightloop.datasets.formats.coco_writing import coco_ids
+from sightloop.datasets.importing import ImportDataset, import_dataset
 from sightloop.datasets.samples import read_commit
 from sightloop.datasets.values import Taxonomy, TaxonomyClass
 from sightloop.testing.workspaces import LOCAL_CALL, fresh_workspace
 
 
 def export(workspace, folder, ref="main"):
-    return export_coco(workspace, LOCAL_CALL, ExportCoco(ref=ref, folder=str(folder)))
+    return export_dataset(workspace, LOCAL_CALL, ExportDataset(ref=ref, folder=str(folder)))
 
 
 def back_in(workspace, exported, branch):
-    request = ImportCoco(
-        annotations=exported.annotations,
+    request = ImportDataset(
+        source=exported.source,
         images=exported.images,
         branch=branch,
         split_key="split_key",
         slice_fields=exported.slice_fields,
     )
-    return import_coco(workspace, LOCAL_CALL, request)
+    return import_dataset(workspace, LOCAL_CALL, request)
 
 
 def commit(workspace, *samples, **fields):
@@ -38,7 +39,7 @@ def commit(workspace, *samples, **fields):
 
 
 def test_exported_images_have_their_bytes_and_names(workspace, coco, tmp_path):
-    import_coco(workspace, LOCAL_CALL, coco.request())
+    import_dataset(workspace, LOCAL_CALL, coco.request())
     exported = export(workspace, tmp_path / "out")
     for name in ("a/1.jpg", "a/2.jpg", "3.jpg"):
         original = (coco.root / "images" / name).read_bytes()
@@ -70,7 +71,7 @@ def test_exporting_and_importing_gives_an_equal_root(tmp_path_factory, coco, som
         image_id = coco.add(f"{number}.jpg", line=data.draw(st.sampled_from(["A", "B"])))
         for label in image_labels:
             coco.label(image_id, category_id=data.draw(st.sampled_from([3, 7])), **label)
-    first = import_coco(workspace, LOCAL_CALL, coco.request())
+    first = import_dataset(workspace, LOCAL_CALL, coco.request())
     second = back_in(workspace, export(workspace, root / "out"), "again")
     first_root, second_root = (read_commit(workspace, one.commit).root for one in (first, second))
     assert first_root == second_root
@@ -130,7 +131,7 @@ def test_categories_keep_the_ids_they_came_with():
 
 
 def test_an_export_overwrites_nothing(workspace, coco, tmp_path):
-    import_coco(workspace, LOCAL_CALL, coco.request())
+    import_dataset(workspace, LOCAL_CALL, coco.request())
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     with pytest.raises(FolderInUse, match="choose another") as caught:
@@ -140,9 +141,9 @@ def test_an_export_overwrites_nothing(workspace, coco, tmp_path):
 
 
 def test_an_export_is_a_file_other_tools_read(workspace, coco, tmp_path):
-    import_coco(workspace, LOCAL_CALL, coco.request())
+    import_dataset(workspace, LOCAL_CALL, coco.request())
     exported = export(workspace, tmp_path / "out")
-    content = json.loads(Path(exported.annotations).read_text())
+    content = json.loads(Path(exported.source).read_text())
     assert content["categories"] == [
         {"id": 3, "name": "Spot", "supercategory": ""},
         {"id": 7, "name": "hole", "supercategory": ""},

@@ -1,4 +1,4 @@
-"""From the records of a COCO file and its images to samples."""
+"""From a listing and its images to samples."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from sightloop.datasets.coco import CocoFile
-from sightloop.datasets.coco_boxes import Labels, read_labels
+from sightloop.datasets.formats.listing import ClassKey, Listing
+from sightloop.datasets.formats.placing import Labels, read_labels
 from sightloop.datasets.image_files import KeptImage
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.values import (
@@ -33,24 +33,24 @@ class LabelledImage(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a COCO data set comes to."""
+    """What a listing comes to."""
 
     images: list[LabelledImage]
     problems: list[Problem]
     notes: list[Note]
 
 
-def label_images(coco: CocoFile, kept: Sequence[KeptImage | Problem]) -> Found:
+def label_images(listing: Listing, kept: Sequence[KeptImage | Problem]) -> Found:
     """The images that can be imported with their labels, and everything there is to say.
 
     Equal images are one sample. The first by file name gives its split key and slices; when one
     is labelled otherwise than the first, nobody can know who is right, and it is a problem.
     """
-    found = Found([], [*coco.problems], [*coco.notes])
+    found = Found([], [*listing.problems], [*listing.notes])
     first: dict[Digest, LabelledImage] = {}
     found.problems.extend(one for one in kept if isinstance(one, Problem))
     whole = [one for one in kept if isinstance(one, KeptImage)]
-    for labelled in sorted(_labelled(coco, whole), key=attrgetter("file_name")):
+    for labelled in sorted(_labelled(listing, whole), key=attrgetter("file_name")):
         found.problems.extend(labelled.labels.problems)
         found.notes.extend(labelled.labels.notes)
         twin = first.setdefault(labelled.kept.digest, labelled)
@@ -63,8 +63,8 @@ def label_images(coco: CocoFile, kept: Sequence[KeptImage | Problem]) -> Found:
     return found
 
 
-def sample_of(labelled: LabelledImage, class_ids: Mapping[int, ClassId]) -> Sample:
-    """The image as a sample; `class_ids` says which class each category id is."""
+def sample_of(labelled: LabelledImage, class_ids: Mapping[ClassKey, ClassId]) -> Sample:
+    """The image as a sample; `class_ids` says which class each key is."""
     kept = labelled.kept
     size = kept.facts.size.upright
     new_id = sample_id(kept.digest, None)
@@ -77,33 +77,37 @@ def sample_of(labelled: LabelledImage, class_ids: Mapping[int, ClassId]) -> Samp
         file_name=labelled.file_name,
         split_key=kept.image.split_key or kept.digest,
         slices=kept.image.slices,
+        tags=sorted(set(kept.image.tags)),
+        reserved=kept.image.split,
         labelled_for=_labelled_for(class_ids, labelled.labels.unlabelled),
         annotations=imported_annotations(
             new_id,
             [
-                LabelledObject(class_ids[one.category_id], one.box, one.attributes)
+                LabelledObject(class_ids[one.class_key], one.geometry, one.attributes)
                 for one in labelled.labels.objects
             ],
         ),
     )
 
 
-def _labelled(coco: CocoFile, kept: Sequence[KeptImage]) -> list[LabelledImage]:
+def _labelled(listing: Listing, kept: Sequence[KeptImage]) -> list[LabelledImage]:
     return [
         LabelledImage(
             one,
             read_labels(
                 one.image,
-                coco.annotations.get(one.image.id, ()),
+                listing.objects.get(one.image.id, ()),
                 size=one.facts.size,
-                category_ids=coco.categories.keys(),
+                class_keys=listing.classes.keys(),
             ),
         )
         for one in kept
     ]
 
 
-def _labelled_for(class_ids: Mapping[int, ClassId], unlabelled: Collection[int]) -> list[ClassId]:
+def _labelled_for(
+    class_ids: Mapping[ClassKey, ClassId], unlabelled: Collection[ClassKey]
+) -> list[ClassId]:
     return sorted(class_id for key, class_id in class_ids.items() if key not in unlabelled)
 
 

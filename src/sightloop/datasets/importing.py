@@ -1,4 +1,4 @@
-"""Importing a COCO data set: all that is wrong with it is found first, then it goes in whole."""
+"""Importing a data set: all that is wrong with it is found first, then it goes in whole."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from sightloop.datasets.changes import Change
-from sightloop.datasets.coco import CocoFile, WantedFields, read_coco
-from sightloop.datasets.coco_samples import label_images, sample_of
 from sightloop.datasets.drafts import Target, check_target, commit_change
 from sightloop.datasets.errors import BadFieldName, BadImport
+from sightloop.datasets.formats.labelled import label_images, sample_of
+from sightloop.datasets.formats.listing import Listing, Source, WantedFields
+from sightloop.datasets.formats.readers import reader_for
 from sightloop.datasets.image_files import ImageFolder, keep_images
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
@@ -20,22 +21,29 @@ from sightloop.datasets.values import Taxonomy
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
+from sightloop.kernel.progress import Progress
 from sightloop.kernel.workspace import Call, Workspace
 
 
-class ImportCoco(msgspec.Struct, frozen=True, kw_only=True):
-    """A COCO detection file and the folder its file names are relative to."""
+class ImportDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set in files, to be put onto a branch."""
 
-    annotations: str
-    images: str
+    source: str
+    """Its folder, or the file that describes it."""
+    format: str = "auto"
+    """One of `readers.READERS`; `auto` takes the first that fits."""
+    images: str = ""
+    """The image folder, where it is not the one the format expects."""
     branch: str = "main"
     message: str = ""
     split_key: str | None = None
     """The field of images that keeps them together in a split; without it each stands alone."""
     slice_fields: list[str] = []
     split_rule: SplitRule | None = None
-    skip_bad: bool = False
-    """Import everything that can be; otherwise one problem refuses all."""
+    ignore_splits: bool = False
+    """Deal images out by the split rule even where the data set says which split they are in."""
+    strict: bool = False
+    """One problem refuses all; otherwise everything that can be imported is."""
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,14 +62,14 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """What was imported otherwise than it stands in the file."""
 
 
-def import_coco(workspace: Workspace, call: Call, request: ImportCoco) -> Imported:
+def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> Imported:
     """Put the data set's samples onto the branch in one commit; those already there are replaced.
 
     Raises:
-        NotFound: the annotation file or the image folder is not there.
-        NotCoco: the file as a whole is something else.
+        NotFound: the source or its image folder is not there.
+        UnknownFormat: there is no such format, or none fits.
         BadFieldName: a field with that name cannot be a slice or split key.
-        BadImport: records cannot be imported, and `skip_bad` is not set; nothing was imported.
+        BadImport: records cannot be imported, and `strict` is set; nothing was imported.
         BadRefName: no branch can have that name.
         NothingToCommit: no record can be imported and the branch does not exist.
         SplitRuleDiffers: the branch splits by another rule.
@@ -69,23 +77,23 @@ def import_coco(workspace: Workspace, call: Call, request: ImportCoco) -> Import
     """
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
-    coco = _read(request)
-    folder = ImageFolder(_image_folder(request))
-    with keep_images(workspace.blobs, folder, coco.images, call.progress) as kept:
-        found = label_images(coco, kept)
-        if found.problems and not request.skip_bad:
+    listing = _read(request, call.progress)
+    folder = ImageFolder(listing.folder)
+    with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
+        found = label_images(listing, kept)
+        if found.problems and request.strict:
             lines = [str(problem) for problem in found.problems]
-            raise BadImport(source=request.annotations, problems=lines)
+            raise BadImport(source=request.source, problems=lines)
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
-        taxonomy = with_classes(old, coco.categories.values())
+        taxonomy = with_classes(old, listing.classes.values())
         ids = {one.name: one.id for one in taxonomy.classes}
-        class_ids = {key: ids[one.name] for key, one in coco.categories.items()}
+        class_ids = {key: ids[one.name] for key, one in listing.classes.items()}
         samples = [sample_of(one, class_ids) for one in found.images]
         return Change(samples, taxonomy, split_rule=request.split_rule)
 
-    message = request.message or f"import {Path(request.annotations).name}"
+    message = request.message or f"import {Path(request.source).name}"
     target = Target(request.branch, message)
     draft = commit_change(workspace, call, target=target, change_on=change_on)
     return Imported(
@@ -100,21 +108,20 @@ def import_coco(workspace: Workspace, call: Call, request: ImportCoco) -> Import
     )
 
 
-def _read(request: ImportCoco) -> CocoFile:
+def _read(request: ImportDataset, progress: Progress) -> Listing:
     for field in filter(None, [request.split_key, *request.slice_fields]):
         if "=" in field:
             raise BadFieldName(field=field)
-    try:
-        content = Path(request.annotations).read_bytes()
-    except OSError as error:
-        why = error.strerror or "it cannot be read"
-        raise NotFound(what="annotation file", name=request.annotations, hint=why) from error
-    wanted = WantedFields(request.split_key, request.slice_fields)
-    return read_coco(content, wanted, name=request.annotations)
-
-
-def _image_folder(request: ImportCoco) -> Path:
-    folder = Path(request.images)
-    if not folder.is_dir():
-        raise NotFound(what="image folder", name=request.images)
-    return folder
+    path = Path(request.source)
+    if not path.exists():
+        raise NotFound(what="file or folder", name=request.source)
+    source = Source(
+        path,
+        Path(request.images) if request.images else None,
+        WantedFields(request.split_key, request.slice_fields),
+        progress,
+    )
+    listing = reader_for(path, request.format).read(source)
+    if request.ignore_splits:
+        return listing._replace(images=[one._replace(split=None) for one in listing.images])
+    return listing

@@ -1,6 +1,6 @@
 """COCO detection JSON: its records, read one by one so that a bad one does not hide the others.
 
-Knows nothing of pixels: what boxes mean on the images is `coco_boxes`.
+Knows nothing of pixels: what boxes mean on the images is `placing`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,37 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
-from sightloop.datasets.boxes import SizePx
 from sightloop.datasets.errors import NotCoco
+from sightloop.datasets.formats.listing import (
+    SEGMENTATION,
+    Box,
+    ClassKey,
+    Keypoints,
+    ListedImage,
+    ListedObject,
+    Listing,
+    Mask,
+    Polygon,
+    Shape,
+    Source,
+    WantedFields,
+)
+from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.problems import Note, Problem, ProblemKind, RecordId
 from sightloop.datasets.taxonomy import FoundClass
 from sightloop.datasets.truths import CROWD
 from sightloop.datasets.values import AttributeValue
 from sightloop.kernel.digests import canonical_json
+from sightloop.kernel.errors import NotFound
 
-SEGMENTATION = "segmentation"
-"""The attribute that keeps a mask's outline or run lengths, as JSON text."""
+ANNOTATIONS_NAME = "annotations.json"
+IMAGES_NAME = "images"
 
 AREA = "area"
 """The attribute that keeps the area of an object that does not fill its box, in square pixels."""
@@ -33,61 +49,55 @@ _FULL_BOX = 0.01
 """An `area` this close to width times height, relatively, says nothing that the box does not."""
 
 
-class WantedFields(NamedTuple):
-    """Which fields of its images make a data set's split key and slices."""
-
-    split_key: str | None
-    slices: Sequence[str]
-
-
-class CocoImage(NamedTuple):
-    """An entry of `images`."""
-
-    id: RecordId
-    file_name: str
-    declared: SizePx | None
-    split_key: str | None
-    slices: dict[str, str]
+def find_coco(path: Path) -> Path | None:
+    """The annotation file of a COCO data set: the path itself, or `annotations.json` in it."""
+    found = path / ANNOTATIONS_NAME if path.is_dir() else path
+    return found if found.suffix == ".json" and found.is_file() else None
 
 
-class CocoAnnotation(NamedTuple):
-    """An entry of `annotations`; the box is (x, y, width, height) in pixels."""
+def read_coco_folder(source: Source) -> Listing:
+    """The data set in a folder, or in a file whose images lie in `images/` beside it.
 
-    id: RecordId
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    attributes: dict[str, AttributeValue]
-
-
-class CocoFile(NamedTuple):
-    """The readable records of a file, and what is the matter with the others."""
-
-    images: list[CocoImage]
-    annotations: dict[RecordId, list[CocoAnnotation]]
-    """By image id, in the file's order."""
-    categories: dict[int, FoundClass]
-    """By category id, ascending."""
-    problems: list[Problem]
-    notes: list[Note]
+    Raises:
+        NotFound: the annotation file or the image folder is not there.
+        NotCoco: the file as a whole is something else.
+    """
+    path = source.path / ANNOTATIONS_NAME if source.path.is_dir() else source.path
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise NotFound(what="annotation file", name=str(path), hint=why) from error
+    folder = source.images or path.parent / IMAGES_NAME
+    if not folder.is_dir():
+        raise NotFound(what="image folder", name=str(folder))
+    return read_coco(content, source.wanted, folder=folder, name=str(path))
 
 
-def read_coco(content: bytes, wanted: WantedFields, *, name: str) -> CocoFile:
-    """Read what can be read; `name` is for the error.
+def read_coco(content: bytes, wanted: WantedFields, *, folder: Path, name: str) -> Listing:
+    """Read what can be read.
+
+    Args:
+        content: the annotation file.
+        wanted: which image fields to keep.
+        folder: where the images lie.
+        name: the file's, for the error.
 
     Raises:
         NotCoco: it is no JSON, lacks one of its three lists, or lists no image or no category.
     """
     records = _records(content, name=name)
     reader = _Reader(wanted)
-    categories = dict(reader.categories(records["categories"]))
+    classes = dict(reader.categories(records["categories"]))
     images = list(reader.images(records["images"]))
-    annotations: dict[RecordId, list[CocoAnnotation]] = {}
-    for image_id, annotation in reader.annotations(records["annotations"]):
-        annotations.setdefault(image_id, []).append(annotation)
-    return CocoFile(
+    objects: dict[RecordId, list[ListedObject]] = {}
+    for image_id, found in reader.annotations(records["annotations"]):
+        objects.setdefault(image_id, []).append(found)
+    return Listing(
+        folder=folder,
         images=images,
-        annotations=annotations,
-        categories=dict(sorted(categories.items())),
+        objects=objects,
+        classes=dict(sorted(classes.items())),
         problems=reader.problems,
         notes=reader.notes(),
     )
@@ -125,6 +135,8 @@ class _Category(msgspec.Struct):
     id: int
     name: str
     supercategory: str | None = None
+    keypoints: list[str] | None = None
+    skeleton: list[tuple[int, int]] | None = None
 
 
 class _Image(msgspec.Struct):
@@ -132,6 +144,11 @@ class _Image(msgspec.Struct):
     file_name: str
     width: int | None = None
     height: int | None = None
+
+
+class _Runs(msgspec.Struct):
+    counts: list[int] | str
+    size: tuple[int, int]
 
 
 class _Annotation(msgspec.Struct):
@@ -142,6 +159,8 @@ class _Annotation(msgspec.Struct):
     iscrowd: int | bool | None = None
     area: float | None = None
     segmentation: list[Any] | dict[str, Any] | None = None
+    keypoints: list[float] | None = None
+    num_keypoints: int | None = None
 
 
 _IMAGE_FIELDS = {*_Image.__struct_fields__, "license", "flickr_url", "coco_url", "date_captured"}
@@ -159,7 +178,7 @@ class _Reader:
         self._category_ids: set[int] = set()
         self._left_out: Counter[str] = Counter()
 
-    def categories(self, records: list[Any]) -> Iterator[tuple[int, FoundClass]]:
+    def categories(self, records: list[Any]) -> Iterator[tuple[ClassKey, FoundClass]]:
         names: set[str] = set()
         for index, record in enumerate(records):
             one = self._converted(record, _Category, "categories", index)
@@ -170,9 +189,15 @@ class _Reader:
                 continue
             self._category_ids.add(one.id)
             names.add(one.name)
-            yield one.id, FoundClass(one.name, one.id, one.supercategory or "")
+            skeleton = [(first - 1, second - 1) for first, second in one.skeleton or ()]
+            yield (
+                one.id,
+                FoundClass(
+                    one.name, one.id, one.supercategory or "", one.keypoints or (), skeleton
+                ),
+            )
 
-    def images(self, records: list[Any]) -> Iterator[CocoImage]:
+    def images(self, records: list[Any]) -> Iterator[ListedImage]:
         for index, record in enumerate(records):
             one = self._converted(record, _Image, "images", index)
             if one is None:
@@ -189,7 +214,7 @@ class _Reader:
             if (image := self._with_fields(one, record)) is not None:
                 yield image
 
-    def annotations(self, records: list[Any]) -> Iterator[tuple[RecordId, CocoAnnotation]]:
+    def annotations(self, records: list[Any]) -> Iterator[tuple[RecordId, ListedObject]]:
         seen: set[RecordId] = set()
         for index, record in enumerate(records):
             one = self._converted(record, _Annotation, "annotations", index)
@@ -210,7 +235,7 @@ class _Reader:
             for field, n in sorted(self._left_out.items())
         ]
 
-    def _with_fields(self, image: _Image, record: dict[str, Any]) -> CocoImage | None:
+    def _with_fields(self, image: _Image, record: dict[str, Any]) -> ListedImage | None:
         split_key = None
         if self._wanted.split_key is not None:
             split_key = _text_of(record.get(self._wanted.split_key))
@@ -227,7 +252,7 @@ class _Reader:
         declared = None
         if image.width is not None and image.height is not None:
             declared = SizePx(image.width, image.height)
-        return CocoImage(
+        return ListedImage(
             id=image.id,
             file_name=image.file_name,
             declared=declared,
@@ -235,7 +260,7 @@ class _Reader:
             slices={field: value for field, value in slices.items() if value is not None},
         )
 
-    def _with_attributes(self, one: _Annotation, record: dict[str, Any]) -> CocoAnnotation:
+    def _with_attributes(self, one: _Annotation, record: dict[str, Any]) -> ListedObject:
         attributes: dict[str, AttributeValue] = {}
         for key in record.keys() - _ANNOTATION_FIELDS:
             value = record[key]
@@ -245,11 +270,12 @@ class _Reader:
                 self._left_out[f"annotation field {key!r}"] += 1
         if one.iscrowd:
             attributes[CROWD] = True
-        if one.segmentation:
+        shape = _shape_of(one)
+        if one.segmentation and isinstance(shape, Keypoints):
             attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
         if one.area is not None and _is_plain(one.area) and not _fills_box(one, one.area):
             attributes[AREA] = one.area
-        return CocoAnnotation(one.id, one.category_id, one.bbox, attributes)
+        return ListedObject(one.id, one.category_id, shape, attributes)
 
     def _converted(
         self,
@@ -294,6 +320,22 @@ class _Reader:
                 annotation_id=None if annotation is None else annotation.id,
             )
         )
+
+
+def _shape_of(one: _Annotation) -> Shape:
+    """The most telling of what the record has: keypoints, a mask, outlines, or the box alone."""
+    box = Box(one.bbox)
+    if one.keypoints and any(one.keypoints):
+        return Keypoints(one.keypoints, box)
+    try:
+        if isinstance(one.segmentation, dict):
+            mask = msgspec.convert(one.segmentation, _Runs)
+            return Mask(mask.counts, SizePx(mask.size[1], mask.size[0]), box)
+        if one.segmentation:
+            return Polygon(msgspec.convert(one.segmentation, list[list[float]]), box)
+    except msgspec.ValidationError:
+        return Polygon((), box)  # it will be noted that the outline is none
+    return box
 
 
 def _fills_box(one: _Annotation, area_px2: float) -> bool:
