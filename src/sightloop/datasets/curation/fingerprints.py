@@ -74,6 +74,8 @@ class Fingerprinted(NamedTuple):
     prints: Fingerprints
     """A row per image that was asked for; a row of zeros, which is like nothing, for unreadable."""
     unreadable: list[Digest]
+    n_unreadable: int
+    """Rows of such images."""
 
 
 def fingerprints_for(
@@ -102,7 +104,8 @@ def fingerprints_for(
         _write(workspace, known)
     nothing = bytes(_RECORD.itemsize)
     content = b"".join(known.get(image, nothing) for image in images)
-    return Fingerprinted(_columns(np.frombuffer(content, _RECORD)), unreadable)
+    prints = _columns(np.frombuffer(content, _RECORD))
+    return Fingerprinted(prints, unreadable, sum(image not in known for image in images))
 
 
 def forget_fingerprints(workspace: Workspace, images: Collection[Digest]) -> None:

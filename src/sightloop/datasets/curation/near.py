@@ -22,7 +22,7 @@ Numbers = NDArray[Any]
 
 N_BANDS = 4
 BAND_BITS = 16
-AT_ONCE = 1 << 20
+AT_ONCE = 1 << 18
 """Pairs compared at once: bounds the memory to some 50 MB, however alike all hashes are."""
 
 
@@ -108,7 +108,7 @@ def _candidates(values: Numbers, radius: int) -> Iterator[tuple[Numbers, Numbers
             begin = places + 1
         # Both ends of a pair would find each other; only the smaller value looks.
         counts = np.where(sorted_values <= others, end - begin, 0)
-        for one, other in _spread(places, begin, counts):
+        for one, other in spread(places, begin, counts):
             yield order[one], order[other]
 
 
@@ -120,9 +120,9 @@ def _masks(radius: int) -> list[int]:
     ]
 
 
-def _spread(places: Numbers, begin: Numbers, counts: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """Each place with the `counts` places from `begin` on, about `AT_ONCE` pairs at a time."""
-    looking = np.flatnonzero(counts)
+def spread(places: Numbers, begin: Numbers, counts: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    """Each of the places with the `counts` places from `begin` on, some `AT_ONCE` pairs at a time."""
+    looking = np.flatnonzero(counts > 0)
     ends = np.cumsum(counts[looking])
     start = 0
     while start < len(looking):
