@@ -14,6 +14,7 @@ from sightloop.datasets import (
     exporting,
     importing,
 )
+from sightloop.datasets.curation import duplicates, leaks, marking, suspects
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
@@ -125,16 +126,23 @@ SERVICES: dict[str, Service] = {
     "data.branches": list_branches,
     "data.commit": commits.commit_samples,
     "data.diff": comparing.diff_commits,
+    "data.duplicates": duplicates.find_duplicates,
     "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
+    "data.leaks": leaks.find_leaks,
+    "data.lift": marking.lift_quarantine,
     "data.log": commits.log_commits,
+    "data.quarantine": marking.quarantine_samples,
+    "data.quarantine_leaks": marking.quarantine_leaks,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "data.suspects": suspects.find_suspects,
+    "data.tag_samples": marking.tag_samples,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
 
 from sightloop.datasets.branches import resolve_ref
+from sightloop.datasets.curation.columns import Numbers
 from sightloop.datasets.curation.likeness import Likeness, likeness_of
+from sightloop.datasets.errors import BadFilter
 from sightloop.datasets.index import SPLITS
 from sightloop.datasets.prepared import Pending
 from sightloop.datasets.samples import find_samples
@@ -19,6 +21,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
 
 LikenessKind = Literal["same", "near"]
+KINDS: Sequence[LikenessKind] = get_args(LikenessKind)
 
 MAX_PAGE = 200
 MAX_MEMBERS = 60
@@ -29,7 +32,7 @@ class FindDuplicates(msgspec.Struct, frozen=True, kw_only=True):
     """Clusters of samples that look alike, the largest first."""
 
     ref: str
-    kind: LikenessKind | None = None
+    kind: str = ""
     """`same`: the very same image under several captures; `near`: joined by likeness too."""
     after: int = 0
     """How many clusters to pass over; a commit never changes, so their order does not either."""
@@ -90,8 +93,11 @@ def find_duplicates(workspace: Workspace, call: Call, request: FindDuplicates) -
     Raises:
         NoSuchRef: nothing has that name.
         AmbiguousRef: several commits begin like this.
+        BadFilter: there is no such kind.
     """
     require(call.actor, Permission.READ)
+    if request.kind not in ("", *KINDS):
+        raise BadFilter(what="kind of likeness", value=request.kind, known=KINDS)
     with workspace.db.read() as tx:
         commit = resolve_ref(tx, request.ref)
     found = likeness_of(
@@ -141,7 +147,7 @@ def members_of(
 
 
 def _told(
-    workspace: Workspace, commit: Digest, found: Likeness, clusters: Sequence[np.ndarray]
+    workspace: Workspace, commit: Digest, found: Likeness, clusters: Sequence[Numbers]
 ) -> list[Cluster]:
     listed = [rows[:MAX_MEMBERS].tolist() for rows in clusters]
     members = members_of(workspace, commit, found, sorted({row for rows in listed for row in rows}))
@@ -151,7 +157,7 @@ def _told(
     ]
 
 
-def _cluster(found: Likeness, rows: np.ndarray, members: list[Member]) -> Cluster:
+def _cluster(found: Likeness, rows: Numbers, members: list[Member]) -> Cluster:
     columns, alike = found.columns, found.alike
     inside = np.isin(alike.first, rows)
     return Cluster(
@@ -163,6 +169,6 @@ def _cluster(found: Likeness, rows: np.ndarray, members: list[Member]) -> Cluste
     )
 
 
-def _split_counts(splits: np.ndarray) -> Mapping[str, int]:
+def _split_counts(splits: Numbers) -> dict[str, int]:
     counts = np.bincount(splits, minlength=len(SPLITS))
     return {name: int(n) for name, n in zip(SPLITS, counts, strict=True) if n}

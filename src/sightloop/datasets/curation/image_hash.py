@@ -92,7 +92,7 @@ def look_alike(prints: Fingerprints, first: Numbers, second: Numbers) -> Numbers
 
 def correlation(some: Numbers, others: Numbers) -> Numbers:
     """Normalised correlation of (n, 16, 16) pictures in pairs, (n,) from -1 to 1; 0 if one is flat."""
-    a, b = (one.reshape(len(one), -1).astype(np.float32) for one in (some, others))
+    a, b = (one.reshape(-1, SMALL_PX**2).astype(np.float32) for one in (some, others))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     product: Numbers = (a * b).sum(axis=1) / np.maximum(scale, 1e-6)
@@ -106,7 +106,7 @@ def bits_between(some: Numbers, others: Numbers) -> Numbers:
 
 def _signs(waves: Numbers) -> Numbers:
     """Which coefficients exceed the median of all but the first (the mean), as uint64 words."""
-    flat = waves.reshape(len(waves), -1)
+    flat = waves.reshape(-1, waves.shape[1] * waves.shape[2])
     bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
     return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
 
