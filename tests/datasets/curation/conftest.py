@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sightloop.datasets.commits import CommitSamples, commit_samples
-from sightloop.datasets.geometry import BoxPx, SizePx
+from sightloop.datasets.geometry import BoxPx
 from sightloop.datasets.values import (
     Capture,
     ClassId,
@@ -26,10 +26,10 @@ from sightloop.testing.workspaces import LOCAL_CALL
 Picture = NDArray[np.uint8]
 
 
-def scene(seed: int, *, size: SizePx = SizePx(320, 240)) -> Picture:
+def scene(seed: int) -> Picture:
     """Shapes of random shades on a gradient, with noise: unlike the scene of any other seed."""
     rng = np.random.default_rng(seed)
-    width_px, height_px = size
+    width_px, height_px = 320, 240
     ramp = np.linspace(*rng.integers(20, 230, 2), width_px)
     picture = np.repeat(ramp[None], height_px, 0).astype(np.uint8)
     for _ in range(14):
@@ -109,9 +109,7 @@ class Plant:
             "annotations": imported_annotations(new_id, found),
             "reserved": split,
         }
-        self.samples.append(
-            Sample(id=new_id, image=image, capture=taken, **{**values, **fields})
-        )
+        self.samples.append(Sample(id=new_id, image=image, capture=taken, **{**values, **fields}))
         return self.samples[-1]
 
     def commit(self) -> str:

@@ -117,5 +117,5 @@ def test_forgetting_an_image_leaves_no_trace_of_it(workspace, images):
 
 
 def test_a_file_that_is_no_image_is_refused_by_name():
-    with pytest.raises(UnreadableImage, match="scan.jpg"):
+    with pytest.raises(UnreadableImage, match=r"scan\.jpg"):
         thumbnail_of(b"GIF89a", name="scan.jpg")

@@ -66,7 +66,9 @@ class TestWhatLeaks:
         assert (first.held_out.sample, first.alike[0].is_same) == (leaky.samples[12].id, True)
 
     def test_pairs_are_counted_per_pair_of_splits(self, leaky):
-        told = {(p.first, p.second): (p.n_same, p.n_near) for p in leaks(leaky.workspace).split_pairs}
+        told = {
+            (p.first, p.second): (p.n_same, p.n_near) for p in leaks(leaky.workspace).split_pairs
+        }
         assert told == {
             ("train", "audit"): (1, 0),
             ("train", "test"): (0, 1),
@@ -141,7 +143,7 @@ class TestQuarantine:
         edited = leaky.samples[10]
         tagged = TagSamples(branch="main", samples=[edited.id], tag="theirs")
 
-        def somebody_else_commits(what: str, done: int, total: int) -> None:  # noqa: ARG001
+        def somebody_else_commits(what: str, done: int, total: int) -> None:
             tag_samples(leaky.workspace, LOCAL_CALL, tagged)
 
         call = Call(LOCAL_CALL.actor, somebody_else_commits)

@@ -105,9 +105,7 @@ def plant_other_opinion(images: list[list[Annotation]], at: int) -> None:
     proposal = shifted(one, other)
     attributes = {"score": 0.9}
     images[at].append(
-        label(
-            other, proposal.geometry, source="model@3", state="proposed", attributes=attributes
-        )
+        label(other, proposal.geometry, source="model@3", state="proposed", attributes=attributes)
     )
 
 

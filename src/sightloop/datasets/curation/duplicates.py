@@ -100,9 +100,7 @@ def find_duplicates(workspace: Workspace, call: Call, request: FindDuplicates) -
         raise BadFilter(what="kind of likeness", value=request.kind, known=KINDS)
     with workspace.db.read() as tx:
         commit = resolve_ref(tx, request.ref)
-    found = likeness_of(
-        workspace, commit, patience_s=request.patience_s, progress=call.progress
-    )
+    found = likeness_of(workspace, commit, patience_s=request.patience_s, progress=call.progress)
     if isinstance(found, Pending):
         return Duplicates(commit=commit, pending=found)
     only = found.alike.is_same if request.kind == "same" else None

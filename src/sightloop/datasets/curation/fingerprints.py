@@ -53,7 +53,7 @@ _REDUCED = (
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
 _LEAST_PX = 2 * THUMB_PX
-"""The shorter side is not decoded to fewer pixels than this: averaging needs something to average."""
+"""The shorter side is not decoded to fewer pixels: averaging needs something to average."""
 
 _RECORD = np.dtype(
     [
@@ -179,7 +179,9 @@ def _make(workspace: Workspace, images: Sequence[ObjectKey]) -> _Made:
     for name in Fingerprints._fields:
         records[name] = getattr(prints, name)
     keyed = zip(thumbs, records, strict=True)
-    return _Made({image: image + record.tobytes()[_KEY_BYTES:] for image, record in keyed}, unreadable)
+    return _Made(
+        {image: image + record.tobytes()[_KEY_BYTES:] for image, record in keyed}, unreadable
+    )
 
 
 def _columns(records: Numbers) -> Fingerprints:

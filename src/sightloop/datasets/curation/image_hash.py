@@ -34,7 +34,7 @@ MIN_CONTRAST = 8.0
 """Grey levels. 113 of 1,894 circuit board crops are a single shade; none of 364 photographs is."""
 
 MIN_SPREAD = 0.03
-"""Below lie 110 crops that show a speck on an empty board, and no photograph: those begin at 0.1."""
+"""Below lie 110 crops with a speck on an empty board, and no photograph: those begin at 0.1."""
 
 MAX_COARSE = 10
 MAX_FINE = 64
@@ -91,7 +91,7 @@ def look_alike(prints: Fingerprints, first: Numbers, second: Numbers) -> Numbers
 
 
 def correlation(some: Numbers, others: Numbers) -> Numbers:
-    """Normalised correlation of (n, 16, 16) pictures in pairs, (n,) from -1 to 1; 0 if one is flat."""
+    """Normalised correlation of (n, 16, 16) pictures in pairs, (n,); 0 if one is of one shade."""
     a, b = (one.reshape(-1, SMALL_PX**2).astype(np.float32) for one in (some, others))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))

@@ -126,9 +126,7 @@ def find_leaks(workspace: Workspace, call: Call, request: FindLeaks) -> Leaks:
     check_splits(request.splits)
     with workspace.db.read() as tx:
         commit = resolve_ref(tx, request.ref)
-    found = likeness_of(
-        workspace, commit, patience_s=request.patience_s, progress=call.progress
-    )
+    found = likeness_of(workspace, commit, patience_s=request.patience_s, progress=call.progress)
     if isinstance(found, Pending):
         return Leaks(commit=commit, pending=found)
     leaking = leaking_pairs(found, request.splits)

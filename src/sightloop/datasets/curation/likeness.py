@@ -17,7 +17,14 @@ from sightloop.datasets.curation.image_hash import (
     correlation,
     look_alike,
 )
-from sightloop.datasets.curation.near import AT_ONCE, Pairs, cluster_labels, joined, near_pairs, spread
+from sightloop.datasets.curation.near import (
+    AT_ONCE,
+    Pairs,
+    cluster_labels,
+    joined,
+    near_pairs,
+    spread,
+)
 from sightloop.datasets.prepared import Pending, Prepared
 from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.values import Sample

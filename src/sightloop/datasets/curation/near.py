@@ -121,7 +121,7 @@ def _masks(radius: int) -> list[int]:
 
 
 def spread(places: Numbers, begin: Numbers, counts: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-    """Each of the places with the `counts` places from `begin` on, some `AT_ONCE` pairs at a time."""
+    """Each place with the `counts` places from `begin` on, some `AT_ONCE` pairs at a time."""
     looking = np.flatnonzero(counts > 0)
     ends = np.cumsum(counts[looking])
     start = 0

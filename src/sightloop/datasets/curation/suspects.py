@@ -193,9 +193,7 @@ def _suspect(
     )
 
 
-def _reason(
-    rule: Rule, value: float, meant: Sequence[Annotation], names: Mapping[str, str]
-) -> str:
+def _reason(rule: Rule, value: float, meant: Sequence[Annotation], names: Mapping[str, str]) -> str:
     first, last = (names.get(one.class_id, one.class_id) for one in (meant[0], meant[-1]))
     place = meant[0].geometry
     assert not isinstance(place, WholeImage), "every rule but one is about a place"

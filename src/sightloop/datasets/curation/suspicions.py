@@ -160,9 +160,7 @@ def _slivers(columns: Columns) -> Suspicions:
     chosen = np.flatnonzero(_placed(columns) & columns.vouched)
     boxes = columns.corners_px[chosen]
     size = columns.sizes_px[columns.samples[chosen]]
-    touches = np.concatenate(
-        [boxes[:, :2] <= BORDER_PX, boxes[:, 2:] >= size - BORDER_PX], axis=1
-    )
+    touches = np.concatenate([boxes[:, :2] <= BORDER_PX, boxes[:, 2:] >= size - BORDER_PX], axis=1)
     wide, high = _sides(columns, chosen)
     usual = _usual_short_side(np.minimum(wide, high), columns.classes[chosen])
     # Thin across the border that it touches: a long box along the border is another matter.
@@ -172,9 +170,7 @@ def _slivers(columns: Columns) -> Suspicions:
     thin = share < SLIVER_SHARE
     at = chosen[thin]
     scores = 1 - share[thin] / (2 * SLIVER_SHARE)
-    return Suspicions(
-        "sliver", columns.samples[at], at, np.full(len(at), -1), scores, across[thin]
-    )
+    return Suspicions("sliver", columns.samples[at], at, np.full(len(at), -1), scores, across[thin])
 
 
 def _usual_short_side(short_px: Numbers, classes: Numbers) -> Numbers:

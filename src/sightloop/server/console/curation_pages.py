@@ -136,9 +136,7 @@ def _duplicates(
 def _leaks(
     request: Request[Any, Any, Any], workspace: Workspace, viewer: Viewer, found: FoundCommit
 ) -> dict[str, Any]:
-    asked = FindLeaks(
-        ref=found.commit, after=_after(request), limit=N_LEAKS, patience_s=PATIENCE_S
-    )
+    asked = FindLeaks(ref=found.commit, after=_after(request), limit=N_LEAKS, patience_s=PATIENCE_S)
     listed = find_leaks(workspace, viewer.call, asked)
     return {"listed": listed, "pending": listed.pending}
 
