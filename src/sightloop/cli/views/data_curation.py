@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -66,7 +69,7 @@ def suspects(found: Suspects) -> RenderableType:
         [
             ("commit", short(found.commit)),
             ("labels", found.n_labels),
-            ("suspects", _counts(dict(found.n_by_rule)) or "none"),
+            ("suspects", _counts(found.n_by_rule) or "none"),
         ]
     )
     rows = (
@@ -114,7 +117,7 @@ def _name(member: Member) -> str:
     return member.file_name or member.sample
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counts.items())
 
 

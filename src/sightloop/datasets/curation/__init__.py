@@ -8,6 +8,7 @@ __all__ = [
     "columns",
     "contradictions",
     "duplicates",
+    "errors",
     "fingerprints",
     "image_hash",
     "leaks",

@@ -29,14 +29,14 @@ def contradictions(columns: Columns, first: Numbers, second: Numbers) -> Suspici
                 found = (n_missing / n_objects, n_missing, copy)
                 worst[sample] = max(worst.get(sample, found), found)
     rows = np.array(sorted(worst), np.int64)
-    found = [worst[row] for row in rows.tolist()]
+    told = [worst[row] for row in rows.tolist()]
     return Suspicions(
         "unlike its copy",
         rows,
         np.full(len(rows), -1),
-        np.array([copy for _, _, copy in found], np.int64),
-        np.array([share for share, _, _ in found]),
-        np.array([n for _, n, _ in found], np.float64),
+        np.array([copy for _, _, copy in told], np.int64),
+        np.array([share for share, _, _ in told]),
+        np.array([n for _, n, _ in told], np.float64),
     )
 
 

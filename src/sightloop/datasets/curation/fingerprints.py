@@ -52,7 +52,7 @@ _REDUCED = (
     (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
-_LEAST_PX = 2 * THUMB_PX
+_LEAST_PX = 4 * THUMB_PX
 """The shorter side is not decoded to fewer pixels: averaging needs something to average."""
 
 _RECORD = np.dtype(

@@ -87,7 +87,8 @@ def look_alike(prints: Fingerprints, first: Numbers, second: Numbers) -> Numbers
     left = np.flatnonzero(alike)
     close = correlation(prints.small[first[left]], prints.small[second[left]]) >= MIN_CORRELATION
     alike[left] = close
-    return alike
+    kept: Numbers = alike
+    return kept
 
 
 def correlation(some: Numbers, others: Numbers) -> Numbers:
@@ -108,7 +109,8 @@ def _signs(waves: Numbers) -> Numbers:
     """Which coefficients exceed the median of all but the first (the mean), as uint64 words."""
     flat = waves.reshape(-1, waves.shape[1] * waves.shape[2])
     bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
-    return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
+    words: Numbers = np.packbits(bits, axis=1).view(">u8").astype(np.uint64)
+    return words
 
 
 def _spread(grey: Numbers) -> Numbers:
@@ -124,7 +126,8 @@ def _cosines() -> Numbers:
     rows, columns = np.mgrid[:SMALL_PX, :THUMB_PX]
     waves = np.cos(np.pi * (2 * columns + 1) * rows / (2 * THUMB_PX)) * np.sqrt(2 / THUMB_PX)
     waves[0] /= np.sqrt(2)
-    return waves.astype(np.float32)
+    cosines: Numbers = waves.astype(np.float32)
+    return cosines
 
 
 _COSINES = _cosines()

@@ -19,7 +19,7 @@ from sightloop.datasets.errors import BadFilter
 from sightloop.datasets.geometry import WholeImage, area_of
 from sightloop.datasets.prepared import Pending, Prepared
 from sightloop.datasets.samples import find_samples, load_commit
-from sightloop.datasets.values import Annotation, Sample, SampleId, Taxonomy
+from sightloop.datasets.values import Annotation, ClassId, Sample, SampleId, Taxonomy
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.progress import Progress
@@ -164,7 +164,7 @@ def _told(
 
 
 def _suspect(
-    ranked: _Ranked, place: int, samples: Mapping[int, Sample], names: Mapping[str, str]
+    ranked: _Ranked, place: int, samples: Mapping[int, Sample], names: Mapping[ClassId, str]
 ) -> Suspect:
     columns, row = ranked.columns, int(ranked.samples[place])
     rule, sample = RULES[ranked.rules[place]], samples[row]
@@ -193,7 +193,9 @@ def _suspect(
     )
 
 
-def _reason(rule: Rule, value: float, meant: Sequence[Annotation], names: Mapping[str, str]) -> str:
+def _reason(
+    rule: Rule, value: float, meant: Sequence[Annotation], names: Mapping[ClassId, str]
+) -> str:
     first, last = (names.get(one.class_id, one.class_id) for one in (meant[0], meant[-1]))
     place = meant[0].geometry
     assert not isinstance(place, WholeImage), "every rule but one is about a place"

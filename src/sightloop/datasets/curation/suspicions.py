@@ -120,9 +120,10 @@ def _same_place(columns: Columns) -> list[Suspicions]:
     chosen = np.flatnonzero(_placed(columns) & columns.vouched)
     first, second, iou = overlapping(columns, chosen, SAME_PLACE_IOU)
     is_double = columns.classes[first] == columns.classes[second]
+    cases: list[tuple[Rule, Numbers]] = [("two classes", ~is_double), ("double", is_double)]
     return [
         Suspicions(rule, columns.samples[first[on]], first[on], second[on], iou[on], iou[on])
-        for rule, on in (("two classes", ~is_double), ("double", is_double))
+        for rule, on in cases
     ]
 
 
@@ -131,7 +132,11 @@ def _odd_sizes(columns: Columns) -> list[Suspicions]:
     wide, high = _sides(columns, chosen)
     classes = columns.classes[chosen]
     found = []
-    for rule, logs in (("size", np.log(wide * high) / 2), ("shape", np.log(wide / high))):
+    cases: list[tuple[Rule, Numbers]] = [
+        ("size", np.log(wide * high) / 2),
+        ("shape", np.log(wide / high)),
+    ]
+    for rule, logs in cases:
         away = _deviations(logs, classes)
         odd = np.abs(away) > MAX_DEVIATION
         at = chosen[odd]
