@@ -16,6 +16,7 @@ from sightloop.datasets.curation.suspects import Suspects
 from sightloop.kernel.digests import short
 
 N_NAMES = 4
+CUT_OFF = "too many images look alike to find all; frames of one scene need one split key"
 
 
 def duplicates(found: Duplicates) -> RenderableType:
@@ -103,7 +104,7 @@ def _not_looked_at(found: Duplicates | Leaks) -> list[tuple[str, object]]:
     if found.n_without_look:
         told.append(("without a look", f"{found.n_without_look} images of a single shade"))
     if not found.is_complete:
-        told.append(("incomplete", "too many images look alike; there are more pairs"))
+        told.append(("incomplete", CUT_OFF))
     return told
 
 

@@ -36,6 +36,9 @@ N_IN_MEMORY = 3
 MAX_PAIRS = 2_000_000
 """Pairs that are kept. More than that are a film, not a collection of photographs."""
 
+MAX_CANDIDATES = 20_000_000
+"""Pairs with near hashes that are compared: some 10 s of processor time."""
+
 _TELL_EVERY = 1_000
 
 
@@ -161,6 +164,10 @@ def _likeness(workspace: Workspace, commit: Digest, progress: Progress) -> Liken
     )
 
 
+class _TooAlike(Exception):
+    """There are so many candidates that looking at all of them would take hours."""
+
+
 class _Some(NamedTuple):
     pairs: Pairs
     is_all: bool
@@ -169,12 +176,14 @@ class _Some(NamedTuple):
 def _up_to(limit: int, pieces: Iterator[Pairs]) -> _Some:
     kept: list[Pairs] = []
     n_kept = 0
-    for piece in pieces:
-        if n_kept + len(piece.first) > limit:
-            part = Pairs(*(column[: limit - n_kept] for column in piece))
-            return _Some(joined([*kept, part]), is_all=False)
-        kept.append(piece)
-        n_kept += len(piece.first)
+    try:
+        for piece in pieces:
+            kept.append(Pairs(*(column[: limit - n_kept] for column in piece)))
+            n_kept += len(kept[-1].first)
+            if len(kept[-1].first) < len(piece.first):
+                return _Some(joined(kept), is_all=False)
+    except _TooAlike:
+        return _Some(joined(kept), is_all=False)
     return _Some(joined(kept), is_all=True)
 
 
@@ -189,10 +198,18 @@ def _same(columns: Columns) -> Iterator[Pairs]:
 
 
 def _close(prints: Fingerprints, columns: Columns) -> Iterator[Pairs]:
-    """Pairs of samples whose images differ and look alike."""
+    """Pairs of samples whose images differ and look alike.
+
+    Raises:
+        _TooAlike: the search was given up.
+    """
     rows = np.flatnonzero(prints.has_look)
     images = columns.image_codes
+    n_candidates = 0
     for some in near_pairs(prints.coarse[rows], within=MAX_COARSE):
+        n_candidates += len(some.first)
+        if n_candidates > MAX_CANDIDATES:
+            raise _TooAlike
         first, second = rows[some.first], rows[some.second]
         alike = look_alike(prints, first, second) & (images[first] != images[second])
         yield Pairs(first[alike], second[alike], some.bits[alike])
