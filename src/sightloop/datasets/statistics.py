@@ -121,8 +121,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Where the boxes come from, most first."""
 
 
-def count_all(index: Index, taxonomy: Taxonomy) -> Statistics:
-    """Everything that is worth counting."""
+def count_all(index: Index, taxonomy: Taxonomy, *, with_tables: bool = True) -> Statistics:
+    """Everything that is worth counting; the tables take as long as all the rest."""
     per_sample = index.boxes_per_sample
     shares = index.class_shares
     sizes = np.bincount(size_codes(index.areas_px2), minlength=len(SIZES))
@@ -147,7 +147,7 @@ def count_all(index: Index, taxonomy: Taxonomy) -> Statistics:
         sizes={name: int(count) for name, count in zip(SIZES, sizes, strict=True)},
         box_sides_px=_bins(np.sqrt(index.areas_px2), SIDE_EDGES_PX),
         boxes_per_image=_bins(per_sample, BOXES_EDGES),
-        class_tables=_class_tables(index, taxonomy),
+        class_tables=_class_tables(index, taxonomy) if with_tables else [],
         image_sizes=_image_sizes(index),
         shapes=_shapes(index),
         sources=_sources(index),
