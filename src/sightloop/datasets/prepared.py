@@ -78,11 +78,6 @@ class Prepared(Generic[_Key, _Value]):
             waited_s += _LOOK_EVERY_S
         return work.future.result()
 
-    def peek(self, key: _Key) -> _Value | None:
-        """The value of that key if it is there; nothing is begun for it."""
-        with self._lock:
-            return self._kept.get(key)
-
     def forget(self) -> None:
         """Keep nothing; what is under way is finished for those who wait."""
         with self._lock:

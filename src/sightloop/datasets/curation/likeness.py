@@ -118,11 +118,6 @@ def likeness_of(
     )
 
 
-def known_likeness(workspace: Workspace, commit: Digest) -> Likeness | None:
-    """What looks alike, if somebody had it worked out lately; nothing is begun."""
-    return _LIKENESSES.peek((workspace.state, commit))
-
-
 _COLUMNS: Prepared[tuple[Path, Digest], Columns] = Prepared(keep=N_IN_MEMORY)
 _LIKENESSES: Prepared[tuple[Path, Digest], Likeness] = Prepared(keep=N_IN_MEMORY)
 

@@ -76,7 +76,14 @@ def quarantine_leaks(workspace: Workspace, call: Call, request: QuarantineLeaks)
         return found.columns.ids_of(rows[~found.columns.accepted[rows]])
 
     message = request.message or "Quarantine held-out images that resemble training images"
-    return _mark(workspace, call, request.branch, message, leaking, _quarantined)
+    return _mark(
+        workspace,
+        call,
+        branch=request.branch,
+        message=message,
+        chosen=leaking,
+        marked=_quarantined,
+    )
 
 
 def quarantine_samples(workspace: Workspace, call: Call, request: MarkSamples) -> Committed:
@@ -88,7 +95,14 @@ def quarantine_samples(workspace: Workspace, call: Call, request: MarkSamples) -
     """
     require(call.actor, Permission.WRITE_DATA)
     message = request.message or f"Quarantine {_count(request.samples)}"
-    return _mark(workspace, call, request.branch, message, lambda _: request.samples, _quarantined)
+    return _mark(
+        workspace,
+        call,
+        branch=request.branch,
+        message=message,
+        chosen=lambda _: request.samples,
+        marked=_quarantined,
+    )
 
 
 def lift_quarantine(workspace: Workspace, call: Call, request: MarkSamples) -> Committed:
@@ -103,7 +117,14 @@ def lift_quarantine(workspace: Workspace, call: Call, request: MarkSamples) -> C
     """
     require(call.actor, Permission.WRITE_DATA)
     message = request.message or f"Lift the quarantine of {_count(request.samples)}"
-    return _mark(workspace, call, request.branch, message, lambda _: request.samples, _lifted)
+    return _mark(
+        workspace,
+        call,
+        branch=request.branch,
+        message=message,
+        chosen=lambda _: request.samples,
+        marked=_lifted,
+    )
 
 
 def tag_samples(workspace: Workspace, call: Call, request: TagSamples) -> Committed:
@@ -121,16 +142,17 @@ def tag_samples(workspace: Workspace, call: Call, request: TagSamples) -> Commit
     return _mark(
         workspace,
         call,
-        request.branch,
-        message,
-        lambda _: request.samples,
-        lambda sample: _tagged(sample, request.tag),
+        branch=request.branch,
+        message=message,
+        chosen=lambda _: request.samples,
+        marked=lambda sample: _tagged(sample, request.tag),
     )
 
 
 def _mark(
     workspace: Workspace,
     call: Call,
+    *,
     branch: str,
     message: str,
     chosen: Callable[[Digest], Sequence[SampleId]],

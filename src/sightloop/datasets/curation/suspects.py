@@ -97,7 +97,7 @@ def find_suspects(workspace: Workspace, call: Call, request: FindSuspects) -> Su
         return Suspects(commit=commit, taxonomy=taxonomy, pending=ranked)
     places = np.arange(len(ranked.rules))
     if request.rule:
-        places = np.flatnonzero([RULES[code] == request.rule for code in ranked.rules])
+        places = np.flatnonzero(ranked.rules == [str(one) for one in RULES].index(request.rule))
     start, limit = max(request.after, 0), min(max(request.limit, 1), MAX_PAGE)
     counts = np.bincount(ranked.rules, minlength=len(RULES))
     return Suspects(
