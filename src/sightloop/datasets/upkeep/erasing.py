@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from sightloop.datasets import comparing, indexes
 from sightloop.datasets.changes import Change
+from sightloop.datasets.curation.fingerprints import forget_fingerprints
 from sightloop.datasets.drafts import Target, commit_change
 from sightloop.datasets.keys import digest_of_key, object_key, sample_key
 from sightloop.datasets.records import CommitRecord
@@ -267,6 +268,7 @@ class _Account:
             removal.remove_leftovers(written_before_ms=_END_OF_TIME_MS)
         for path in indexes.index_files(self.workspace):
             path.unlink(missing_ok=True)
+        forget_fingerprints(self.workspace, images)
         indexes.forget_indexes()
         comparing.forget_comparisons()
 
