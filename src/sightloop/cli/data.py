@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from sightloop.cli import (
+    data_copies,
     data_files,
     data_history,
     data_samples,
@@ -12,6 +13,7 @@ from sightloop.cli import (
 )
 
 PARTS = (
+    data_copies,
     data_files,
     data_history,
     data_samples,

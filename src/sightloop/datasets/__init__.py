@@ -17,9 +17,11 @@ __all__ = [
     "errors",
     "exif",
     "exporting",
+    "folder_scan",
     "folders",
     "formats",
     "geometry",
+    "identities",
     "image_files",
     "importing",
     "index",
@@ -42,4 +44,5 @@ __all__ = [
     "upkeep",
     "values",
     "views",
+    "working_copies",
 ]

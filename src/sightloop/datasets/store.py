@@ -55,7 +55,7 @@ ObjectKind = Literal["row", "node", "taxonomy", "commit"]
 RefKind = Literal["branch", "tag"]
 
 _PER_STATEMENT = 5_000
-"""Values named in one SELECT; SQLite allows 32,766."""
+"""Values named in one SELECT, rows in one INSERT; SQLite allows 32,766."""
 
 _objects = Table(
     "dataset_objects",
@@ -133,11 +133,10 @@ def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
     come from a remote that knows nothing of it.
     """
     # In order of the keys: neighbours in the index are then written together.
-    rows = [
-        {"digest": one.key, "kind": one.kind, "content": one.content}
-        for one in _without_erased(tx, sorted(objects))
-    ]
-    _insert_new(tx, _objects, rows)
+    ordered = _without_erased(tx, sorted(objects))
+    for some in _chunks(ordered):
+        rows = [{"digest": one.key, "kind": one.kind, "content": one.content} for one in some]
+        _insert_new(tx, _objects, rows)
 
 
 def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
@@ -303,8 +302,8 @@ def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
     """Remember that these samples have these split keys in some commit."""
-    rows = [{"key_hash": _key_hash(key), "sample": sample_key(one)} for key, one in pairs]
-    _insert_new(tx, _split_keys, rows)
+    for some in _chunks(sorted((_key_hash(key), sample_key(one)) for key, one in pairs)):
+        _insert_new(tx, _split_keys, [{"key_hash": key, "sample": one} for key, one in some])
 
 
 def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:

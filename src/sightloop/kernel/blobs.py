@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +22,7 @@ from sightloop.kernel.blob_folder import (
     Leftover,
     StoredBlob,
     blob_path,
+    blob_place,
     mark_used,
 )
 from sightloop.kernel.digests import Digest, digest_of, parse_digest
@@ -183,7 +184,7 @@ class LocalBlobs:
         """Store one blob; see `Blobs.put`."""
         digest = digest_of(content)
         with self.protected():
-            is_here = mark_used(blob_path(self.root, digest))
+            is_here = mark_used(blob_place(str(self.root), digest))
         if not is_here:
             with self.batch() as batch:
                 batch.put(content)
@@ -255,12 +256,17 @@ class LocalBlobs:
 
 
 class LocalBatch:
-    """Blobs under temporary names, waiting for their barrier. Made by `LocalBlobs.batch`."""
+    """Blobs under temporary names, waiting for their barrier. Made by `LocalBlobs.batch`.
+
+    Paths are plain text here: for 100,000 small images, path objects took a third of the time.
+    """
 
     def __init__(self, root: Path, incoming: Path) -> None:
-        self._root = root
-        self._incoming = incoming
-        self._waiting: dict[Digest, Path] = {}
+        self._root = str(root)
+        self._incoming = str(incoming)
+        self._name = secrets.token_hex(12)
+        self._n_written = 0
+        self._waiting: dict[Digest, str] = {}
 
     def put(self, content: bytes) -> Digest:
         """Write these bytes unless the store or the batch has them."""
@@ -297,7 +303,7 @@ class LocalBatch:
         temporary = self._write_temporary(chunks())
         digest = Digest("sha256:" + hasher.hexdigest())
         if self._knows(digest):
-            temporary.unlink()
+            os.unlink(temporary)
         else:
             self._waiting[digest] = temporary
         return digest
@@ -306,32 +312,41 @@ class LocalBatch:
         """Make every waiting blob durable under its name."""
         if not self._waiting:
             return
-        sync_filesystem(self._incoming)
+        sync_filesystem(Path(self._incoming))
         for digest, temporary in self._waiting.items():
-            path = blob_path(self._root, digest)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-        sync_filesystem(self._root)
+            place = blob_place(self._root, digest)
+            try:
+                os.replace(temporary, place)
+            except FileNotFoundError:  # the first blob whose digest begins like this
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.replace(temporary, place)
+        sync_filesystem(Path(self._root))
         self._waiting = {}
 
     def discard(self) -> None:
         """Drop what waits."""
         for temporary in self._waiting.values():
-            temporary.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
         self._waiting = {}
 
     def _knows(self, digest: Digest) -> bool:
         # Marked as used, so that whoever removes old blobs passes it over; one call, as exists().
-        return digest in self._waiting or mark_used(blob_path(self._root, digest))
+        return digest in self._waiting or mark_used(blob_place(self._root, digest))
 
-    def _write_temporary(self, chunks: Iterator[bytes] | list[bytes]) -> Path:
-        temporary = self._incoming / secrets.token_hex(12)
+    def _write_temporary(self, chunks: Iterable[bytes]) -> str:
+        self._n_written += 1
+        temporary = f"{self._incoming}/{self._name}-{self._n_written}"
         # Read-only from the start: views may be hard links to this very file.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(chunks)
+            for chunk in chunks:
+                left = memoryview(chunk)
+                while left:
+                    left = left[os.write(descriptor, left) :]
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary)
             raise
+        finally:
+            os.close(descriptor)
         return temporary

@@ -16,6 +16,8 @@ from sightloop.datasets import (
 )
 from sightloop.datasets.store import Ref
 from sightloop.datasets.upkeep import collecting, erasing, verifying
+from sightloop.datasets.working_copies import checkout, showing
+from sightloop.datasets.working_copies import committing as committing_copies
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
     device_details,
@@ -124,7 +126,9 @@ SERVICES: dict[str, Service] = {
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
+    "data.checkout": checkout.checkout_copy,
     "data.commit": commits.commit_samples,
+    "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
     "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
@@ -139,6 +143,7 @@ SERVICES: dict[str, Service] = {
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
     "data.verify": verifying.verify_data,
+    "data.status": showing.show_status,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,

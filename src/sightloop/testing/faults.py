@@ -1,16 +1,19 @@
 """Crashes at chosen writes, so that a test can try them all.
 
 A *write* is a moment after which something is durable: the barrier of a blob batch, the commit of
-a transaction, a blob that is taken away. `CrashPlan(before_write=k)` lets k writes happen and dies
-instead of the next.
+a transaction, a blob that is taken away; inside `dying_disk` also every name that a file system
+gains, loses or changes. `CrashPlan(before_write=k)` lets k writes happen and dies instead of the
+next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sightloop.kernel.blob_folder import LOCK_PATIENCE_S, BlobRemoval, Leftover, StoredBlob
 from sightloop.kernel.blobs import LocalBatch, LocalBlobs
@@ -109,6 +112,43 @@ class CrashingBlobs(LocalBlobs):
         """As `LocalBlobs.replace_damaged`."""
         self._plan.about_to_write()
         super().replace_damaged(digest, content)
+
+
+@contextmanager
+def dying_disk(plan: CrashPlan) -> Iterator[None]:
+    """Names of files and folders change as planned, in this process and while the block runs.
+
+    A file that is created counts too: the process may die with it empty.
+    """
+    real = {name: getattr(os, name) for name in ("replace", "unlink", "rmdir", "mkdir")}
+    opened = os.open
+
+    def planned(name: str) -> Callable[..., Any]:
+        def change(*args: Any, **fields: Any) -> Any:  # noqa: ANN401 - whatever the call takes
+            plan.about_to_write()
+            return real[name](*args, **fields)
+
+        return change
+
+    def create(path: Any, flags: int, *args: Any, **fields: Any) -> int:  # noqa: ANN401
+        descriptor = opened(path, flags, *args, **fields)
+        if flags & os.O_CREAT:
+            try:
+                plan.about_to_write()
+            except SimulatedCrash:
+                os.close(descriptor)
+                raise
+        return descriptor
+
+    try:
+        for name in real:
+            setattr(os, name, planned(name))
+        setattr(os, "open", create)  # noqa: B010 - mypy knows that it is a function
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+        setattr(os, "open", opened)  # noqa: B010
 
 
 def crashing(workspace: Workspace, plan: CrashPlan) -> Workspace:
