@@ -55,6 +55,7 @@ PURE = (
     "datasets/tree",
     "datasets/splits",
     "tracking/curves",
+    "tracking/filters",
     "datasets/diff",
     "datasets/index",
     "datasets/statistics",

@@ -4,4 +4,4 @@ Tracking records; it starts nothing and judges nothing. A run's inputs are fixed
 points are only ever added, and artifacts are names for blobs.
 """
 
-__all__ = ["curves", "errors", "files", "services", "store", "values"]
+__all__ = ["curves", "errors", "files", "filters", "services", "store", "values"]

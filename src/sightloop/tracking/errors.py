@@ -53,3 +53,17 @@ class BadPoint(BadInput):
             key=key[:80],
             problem=problem,
         )
+
+
+class BadFilter(BadInput):
+    """A filter or an order cannot be read."""
+
+    code = "TRACK-021"
+
+    def __init__(self, *, text: str, at: int, problem: str) -> None:
+        around = f"{text[max(at - 20, 0) : at]}<here>{text[at : at + 20]}"
+        super().__init__(
+            f"the filter cannot be used, at character {at + 1}: {problem} ({around!r})",
+            at=at + 1,
+            problem=problem,
+        )
