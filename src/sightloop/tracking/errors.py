@@ -41,6 +41,52 @@ class RunEnded(Refused):
         )
 
 
+class NotATraining(Refused):
+    """What is wanted needs everything that decided a training; of this run nobody recorded it."""
+
+    code = "TRACK-012"
+
+    def __init__(self, *, run: str) -> None:
+        super().__init__(
+            f"run {run} was tracked but not trained by Sightloop, so what decided it is not "
+            "known; train it with `sightloop train`",
+            run=run,
+        )
+
+
+class ExperimentUnknown(NotFound):
+    """No experiment of that name or number."""
+
+    code = "TRACK-002"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(what="experiment", name=name)
+
+
+class ExperimentKnown(Conflict):
+    """The name is taken."""
+
+    code = "TRACK-013"
+
+    def __init__(self, *, name: str, is_deleted: bool) -> None:
+        state = " (deleted; restore it, or take another name)" if is_deleted else ""
+        super().__init__(f"there is an experiment {name[:200]!r} already{state}", name=name[:200])
+
+
+class ParamChanged(Refused):
+    """A parameter is written once."""
+
+    code = "TRACK-014"
+
+    def __init__(self, *, run: str, key: str, before: str, after: str) -> None:
+        super().__init__(
+            f"parameter {key[:80]!r} of run {run} is {before[:80]!r} and cannot become "
+            f"{after[:80]!r}: what a run was given does not change; start another run",
+            run=run,
+            key=key[:80],
+        )
+
+
 class BadPoint(BadInput):
     """A metric point cannot be stored as it is."""
 

@@ -1,6 +1,7 @@
 """The language in which runs are searched and sorted: MLflow's, as its clients write it. Pure.
 
-A filter is comparisons joined by AND: `metrics.ap > 0.5 and tags.line = 'a'`. Keys with odd characters stand in backticks or double quotes, texts in single (or double) quotes.
+A filter is comparisons joined by AND: `metrics.ap > 0.5 and tags.line = 'a'`. Keys with odd
+characters stand in backticks or double quotes, texts in single (or double) quotes.
 
 Source: MLflow's documentation of `search_runs`, `search_model_versions` and their siblings.
 """
