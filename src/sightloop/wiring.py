@@ -36,6 +36,7 @@ ROOMS_WITH_TABLES = (
     "kernel.tokens",
     "datasets.store",
     "tracking.tables",
+    "tracking.inputs",
     "training.store",
     "evaluation.store",
     "registry.store",

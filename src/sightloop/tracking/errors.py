@@ -14,6 +14,15 @@ class RunUnknown(NotFound):
         super().__init__(what="run", name=run, hint="`sightloop runs list` shows those there are")
 
 
+class TagUnknown(NotFound):
+    """The run has no tag of that name."""
+
+    code = "TRACK-003"
+
+    def __init__(self, *, run: str, key: str) -> None:
+        super().__init__(what="tag", name=key[:80], hint=f"run {run} does not have it")
+
+
 class RunKnown(Conflict):
     """A run of that id exists already; its inputs are fixed."""
 
@@ -98,6 +107,61 @@ class BadPoint(BadInput):
             run=run,
             key=key[:80],
             problem=problem,
+        )
+
+
+class RunDeleted(Refused):
+    """The run was deleted; nothing may be added to it."""
+
+    code = "TRACK-015"
+
+    def __init__(self, *, run: str) -> None:
+        super().__init__(f"run {run} is deleted; restore it first", run=run)
+
+
+class ExperimentDeleted(Refused):
+    """The experiment was deleted; no run may be added to it."""
+
+    code = "TRACK-016"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(f"experiment {name[:200]!r} is deleted; restore it first", name=name[:200])
+
+
+class BadName(BadInput):
+    """A metric, parameter, tag, run or file cannot be called this."""
+
+    code = "TRACK-023"
+
+    def __init__(self, *, what: str, name: str, problem: str) -> None:
+        super().__init__(
+            f"no {what} can be called {name[:80]!r}: {problem}", what=what, name=name[:80]
+        )
+
+
+class TooMuch(BadInput):
+    """More than tracking takes at once, or in one text."""
+
+    code = "TRACK-024"
+
+    def __init__(self, *, what: str, n: int, limit: int, unit: str) -> None:
+        super().__init__(
+            f"{what} has {n} {unit}, at most {limit} are taken; split it",
+            what=what,
+            n=n,
+            limit=limit,
+        )
+
+
+class BadPageToken(BadInput):
+    """A page token is none, or was made for another search."""
+
+    code = "TRACK-022"
+
+    def __init__(self, *, token: str) -> None:
+        super().__init__(
+            f"page token {token[:40]!r} does not belong to this search; begin without one",
+            token=token[:40],
         )
 
 

@@ -77,13 +77,13 @@ def metric_history(
         place = (after.step, after.at_ms, is_nan, 0.0 if is_nan else after.value)
         mine &= tuple_(*order) > tuple_(*place)
     query = select(*_COLUMNS).where(mine).order_by(*order).limit(limit)
-    return [_point_of(row) for row in tx.execute(query).mappings()]
+    return [point_of(row) for row in tx.execute(query).mappings()]
 
 
 def latest_metrics(tx: Tx, run: str) -> dict[str, MetricPoint]:
     """The newest point of each metric: highest step, then latest time, then greatest value."""
     query = select(*_LATEST).where(latest.c.run == run).order_by(latest.c.key)
-    return {row["key"]: _point_of(row) for row in tx.execute(query).mappings()}
+    return {row["key"]: point_of(row) for row in tx.execute(query).mappings()}
 
 
 def latest_of_runs(tx: Tx, runs: Sequence[str]) -> dict[str, dict[str, MetricPoint]]:
@@ -91,7 +91,7 @@ def latest_of_runs(tx: Tx, runs: Sequence[str]) -> dict[str, dict[str, MetricPoi
     query = select(latest.c.run, *_LATEST).where(latest.c.run.in_(runs))
     found: dict[str, dict[str, MetricPoint]] = {run: {} for run in runs}
     for row in tx.execute(query.order_by(latest.c.run, latest.c.key)).mappings():
-        found[row["run"]][row["key"]] = _point_of(row)
+        found[row["run"]][row["key"]] = point_of(row)
     return found
 
 
@@ -129,6 +129,7 @@ def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
     }
 
 
-def _point_of(row: RowMapping) -> MetricPoint:
+def point_of(row: RowMapping) -> MetricPoint:
+    """The point in a row of either table."""
     value = math.nan if row["is_nan"] else row["value"]
     return MetricPoint(key=row["key"], value=value, step=row["step"], at_ms=row["at_ms"])

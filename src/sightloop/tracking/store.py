@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 from sqlalchemy import RowMapping, insert, select, tuple_, update
 
@@ -125,7 +128,7 @@ def find_run(tx: Tx, run: str) -> Run:
 
 def look_up_run(tx: Tx, run: str) -> Run | None:
     """The run of that id, or None."""
-    row = tx.execute(_QUERY.where(runs.c.id == run)).mappings().first()
+    row = tx.execute(RUN_QUERY.where(runs.c.id == run)).mappings().first()
     return None if row is None else run_of(row)
 
 
@@ -155,7 +158,7 @@ def list_runs(
     Raises:
         RunUnknown: `before` names no run.
     """
-    query = _QUERY.where(~runs.c.is_deleted)
+    query = RUN_QUERY.where(~runs.c.is_deleted)
     query = query.order_by(runs.c.started_at_ms.desc(), runs.c.id.desc()).limit(limit)
     if experiment is not None:
         number = select(experiments.c.id).where(experiments.c.name == experiment)
@@ -170,7 +173,7 @@ def list_runs(
     return [run_of(row) for row in tx.execute(query).mappings()]
 
 
-def run_of(row: RowMapping) -> Run:
+def run_of(row: Mapping[str, Any] | RowMapping) -> Run:
     """The run in a row that was selected with its experiment's name."""
     values = dict(row)
     if values["inputs"] is not None:
@@ -179,7 +182,7 @@ def run_of(row: RowMapping) -> Run:
     return Run(**values)
 
 
-_QUERY = select(
+RUN_QUERY = select(
     *(column for column in runs.columns if column.name != "experiment"),
     experiments.c.name.label("experiment"),
 ).join_from(runs, experiments)
