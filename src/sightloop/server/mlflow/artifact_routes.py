@@ -49,27 +49,26 @@ def list_artifacts(workspace: Workspace, call: Call, request: ListArtifacts) -> 
     return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": _files(listed, "")}
 
 
-@get([f"{prefix}/artifacts" for prefix in _PREFIXES], sync_to_thread=True)
-def artifact_directory(request: Request[Any, Any, Any]) -> Response[bytes]:
+# Handlers with several addresses are written as coroutines: Litestar wraps a plain one that is
+# to run in a thread once per address, and awaits it once.
+@get([f"{prefix}/artifacts" for prefix in _PREFIXES])
+async def artifact_directory(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What lies directly in a folder; paths are relative to it."""
-    workspace = workspace_of(request)
-    try:
-        call = Call(actor_of_request(workspace, request))
-        place = place_of(request.query_params.get("path", ""))
-        listed = uploading.list_folder(workspace, call, owner=place.owner, folder=place.name)
-        return answer({"files": _files(listed, f"{place.name}/" if place.name else "")})
-    except SightloopError as error:
-        return answer_error(error)
+    return await asyncio.to_thread(_directory, request)
 
 
-@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], sync_to_thread=True)
-def get_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes] | Stream:
+@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+async def get_artifact(
+    path: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes] | Stream:
     """The file's bytes."""
     workspace = workspace_of(request)
     try:
-        call = Call(actor_of_request(workspace, request))
+        call = Call(await asyncio.to_thread(actor_of_request, workspace, request))
         place = place_of(path)
-        found = uploading.find_artifact(workspace, call, owner=place.owner, name=place.name)
+        found = await asyncio.to_thread(
+            uploading.find_artifact, workspace, call, owner=place.owner, name=place.name
+        )
         kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
         headers = {
             "Content-Length": str(found.size_bytes),
@@ -104,13 +103,24 @@ async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> 
         return answer_error(error)
 
 
-@delete(
-    [f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES],
-    status_code=200,
-    sync_to_thread=True,
-)
-def delete_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
+@delete([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], status_code=200)
+async def delete_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Forget the file, or everything in the folder."""
+    return await asyncio.to_thread(_delete, path, request)
+
+
+def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
+    workspace = workspace_of(request)
+    try:
+        call = Call(actor_of_request(workspace, request))
+        place = place_of(request.query_params.get("path", ""))
+        listed = uploading.list_folder(workspace, call, owner=place.owner, folder=place.name)
+        return answer({"files": _files(listed, f"{place.name}/" if place.name else "")})
+    except SightloopError as error:
+        return answer_error(error)
+
+
+def _delete(path: str, request: Request[Any, Any, Any]) -> Response[bytes]:
     workspace = workspace_of(request)
     try:
         place = place_of(path)
