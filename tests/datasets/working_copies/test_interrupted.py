@@ -1,11 +1,16 @@
 """A process may die before any write: what was there is readable, and repeating it works."""
 
+import errno
+
 import pytest
 
 from sightloop.datasets.branches import head_of
 from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.samples import read_samples
-from sightloop.datasets.working_copies.errors import LocalChanges, UnfinishedCheckout
+from sightloop.datasets.working_copies import switching
+from sightloop.datasets.working_copies.copies import bases_of_copies, one_at_a_time
+from sightloop.datasets.working_copies.errors import CopyBusy, LocalChanges, UnfinishedCheckout
+from sightloop.kernel.blobs import BlobDamaged
 from sightloop.kernel.errors import DiskFull
 from sightloop.testing.faults import CrashPlan, SimulatedCrash, crashing, dying_disk
 from sightloop.testing.workspaces import LOCAL_CALL
@@ -123,11 +128,12 @@ def test_between_death_and_repetition_nothing_can_be_committed(user, tmp_path, d
     first, second = two_commits
     out = tmp_path / "out"
     user.checkout(first, out)
-    n_writes = CrashPlan()
-    with dying_disk(n_writes):
+    both_ways = CrashPlan()
+    with dying_disk(both_ways):
         user.checkout(second, out)
         user.checkout(first, out)
-    assert dying(CrashPlan(before_write=6), lambda: user.checkout(second, out))
+    halfway = CrashPlan(before_write=both_ways.n_writes // 4)
+    assert dying(halfway, lambda: user.checkout(second, out))
     assert user.status(out).unfinished == second
     with pytest.raises(UnfinishedCheckout, match=second) as refused:
         user.commit(out, branch="mine")
@@ -153,10 +159,6 @@ def test_a_refused_checkout_leaves_no_trace(user, tmp_path, two_commits):
 def test_a_full_disk_is_told_and_the_checkout_can_be_repeated(
     user, tmp_path, two_commits, monkeypatch
 ):
-    import errno
-
-    from sightloop.datasets.working_copies import switching
-
     first, second = two_commits
     out = tmp_path / "out"
     user.checkout(first, out)
@@ -173,8 +175,6 @@ def test_a_full_disk_is_told_and_the_checkout_can_be_repeated(
 
 
 def test_a_flipped_bit_in_the_store_is_not_handed_out(user, folder, tmp_path):
-    from sightloop.kernel.blobs import BlobDamaged
-
     commit = user.import_(folder).commit
     image = user.samples(commit)["3.jpg"].image
     path = user.workspace.blobs.local_path(image)
@@ -185,3 +185,25 @@ def test_a_flipped_bit_in_the_store_is_not_handed_out(user, folder, tmp_path):
     with pytest.raises(BlobDamaged):
         user.checkout("main", tmp_path / "out", format="images")
     assert not (tmp_path / "out/3.jpg").exists()
+
+
+def test_one_process_at_a_time_commits_or_switches_a_copy(user, folder):
+    user.import_(folder)
+    user.put(folder, "new.jpg", 50)
+    with one_at_a_time(user.workspace.state, str(folder)):
+        with pytest.raises(CopyBusy, match="another process"):
+            user.commit(folder)
+        with pytest.raises(CopyBusy):
+            user.checkout("main", folder)
+        assert user.status(folder).new == ["new.jpg"]
+    assert user.commit(folder).n_added == 1
+
+
+def test_commits_that_copies_are_of_are_known(user, folder, tmp_path, dying):
+    first = user.import_(folder).commit
+    user.put(folder, "new.jpg", 50)
+    user.checkout(first, tmp_path / "old")
+    second = user.commit(folder).commit
+    assert bases_of_copies(user.workspace.state) == {first, second}
+    assert dying(CrashPlan(before_write=6), lambda: user.checkout("main", tmp_path / "third"))
+    assert bases_of_copies(user.workspace.state) == {first, second}

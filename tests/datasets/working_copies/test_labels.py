@@ -86,7 +86,7 @@ def test_a_label_file_reads_as_in_its_specification():
 
 
 def test_two_annotations_with_one_id_are_refused():
-    one = '{"class": "Spot", "geometry": ["box", 1, 1, 2, 2], "id": "%s"}' % ("0" * 32)  # noqa: UP031
+    one = '{"class": "Spot", "geometry": ["box", 1, 1, 2, 2], "id": "%s"}' % ("0" * 32)
     with pytest.raises(BadLabels, match="the same id"):
         read_labels(f'{{"annotations": [{one}, {one}]}}'.encode())
 

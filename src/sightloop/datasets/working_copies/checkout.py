@@ -26,6 +26,7 @@ from sightloop.datasets.working_copies.copies import (
     begin_switching,
     end_switching,
     labels_aside,
+    one_at_a_time,
     read_copy,
     unfinished_switch,
     write_copy,
@@ -96,11 +97,13 @@ def checkout_copy(workspace: Workspace, call: Call, request: CheckoutCopy) -> Ch
         LocalChanges: files in the way were changed; nothing was written.
         BlobMissing: an image is not in the store.
         BlobDamaged: an image's bytes have changed.
+        CopyBusy: another process is committing or switching it.
         DiskFull: no room; repeat it with room.
     """
-    require(call.actor, Permission.READ)
-    checkout = _Checkout(workspace, call, request)
-    return checkout.run()
+    require(call.actor, Permission.WRITE_DATA)
+    folder = str(Path(request.folder).resolve())
+    with one_at_a_time(workspace.state, folder):
+        return _Checkout(workspace, call, request).run()
 
 
 class _Whole(NamedTuple):
