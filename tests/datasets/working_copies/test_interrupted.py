@@ -138,10 +138,10 @@ def test_between_death_and_repetition_nothing_can_be_committed(user, tmp_path, d
     with pytest.raises(UnfinishedCheckout, match=second) as refused:
         user.commit(out, branch="mine")
     assert refused.value.code == "DATA-074"
-    with pytest.raises(UnfinishedCheckout):
-        user.checkout(first, out)
-    user.checkout(first, out, force=True)
+    user.checkout(first, out)
+    user.checkout(first, tmp_path / "fresh")
     assert user.status(out).is_clean
+    assert content_of(out) == content_of(tmp_path / "fresh")
 
 
 def test_a_refused_checkout_leaves_no_trace(user, tmp_path, two_commits):
