@@ -58,6 +58,8 @@ PURE = (
     "datasets/working_copies/plans",
     "datasets/tree",
     "datasets/splits",
+    "datasets/upkeep/account",
+    "datasets/upkeep/flaws",
     "tracking/curves",
     "datasets/diff",
     "datasets/index",

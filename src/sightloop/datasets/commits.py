@@ -114,9 +114,9 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
         SplitRuleDiffers: the branch splits by another rule.
+        ImageErased: it would bring back what was erased for good.
     """
     require(call.actor, Permission.WRITE_DATA)
-    _check_images(workspace, request)
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
@@ -127,7 +127,9 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         )
 
     target = Target(request.branch, request.message, request.expected_head)
-    return _committed(commit_change(workspace, call, target=target, change_on=change_on))
+    with workspace.blobs.protected():  # what is there when looked for is there when committed
+        _check_images(workspace, request)
+        return _committed(commit_change(workspace, call, target=target, change_on=change_on))
 
 
 def retire_audits(workspace: Workspace, call: Call, request: RetireAudits) -> Committed:

@@ -6,7 +6,7 @@ import errno
 import os
 import queue
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -17,11 +17,12 @@ from sightloop.datasets.formats.listing import ListedImage
 from sightloop.datasets.formats.placing import StoredSize, mismatch
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.problems import Problem, ProblemKind
+from sightloop.datasets.tombstones import Tombstone
 from sightloop.inference.containers import MediaType, read_outline
 from sightloop.inference.errors import UnreadableImage
 from sightloop.inference.images import MAX_PIXELS, read_facts
 from sightloop.kernel.blobs import BlobBatch, Blobs
-from sightloop.kernel.digests import Digest
+from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.progress import Progress
 
 MAX_BYTES = 1 << 29
@@ -149,11 +150,16 @@ def _read_whole(descriptor: int, size_bytes: int) -> bytes:
 
 @contextmanager
 def keep_images(
-    blobs: Blobs, folder: ImageFolder, images: Sequence[ListedImage], progress: Progress
+    blobs: Blobs,
+    folder: ImageFolder,
+    images: Sequence[ListedImage],
+    progress: Progress,
+    *,
+    erased: Mapping[Digest, Tombstone] | None = None,
 ) -> Iterator[list[KeptImage | Problem]]:
     """Read, check and store the images; they are durable when the block ends without an error.
 
-    Leaving the block by an error keeps none of them.
+    Leaving the block by an error keeps none of them. Those that were erased for good are problems.
     """
     n_threads = 1 if len(images) < _PAYS_FROM else min(_MAX_THREADS, os.cpu_count() or 1)
     with ExitStack() as stack:
@@ -165,7 +171,7 @@ def keep_images(
         def keep(some: Sequence[ListedImage]) -> list[KeptImage | Problem]:
             batch = batches.get()
             try:
-                return [_keep(batch, folder, image) for image in some]
+                return [_keep(batch, folder, image, erased) for image in some]
             finally:
                 batches.put(batch)
 
@@ -181,10 +187,18 @@ def keep_images(
         yield kept
 
 
-def _keep(batch: BlobBatch, folder: ImageFolder, image: ListedImage) -> KeptImage | Problem:
+def _keep(
+    batch: BlobBatch,
+    folder: ImageFolder,
+    image: ListedImage,
+    erased: Mapping[Digest, Tombstone] | None,
+) -> KeptImage | Problem:
     content = folder.read(image)
     if isinstance(content, Problem):
         return content
+    # Hashed before it is stored, so that not even a temporary file has the bytes.
+    if erased and (tombstone := erased.get(digest_of(content))):
+        return _problem(image, "erased", f"it was {tombstone.told}; it is left out for good")
     try:
         facts = read_image_facts(content, name=image.file_name)
     except UnreadableImage as error:

@@ -17,6 +17,7 @@ from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import with_classes
+from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.values import Taxonomy
 from sightloop.datasets.working_copies.beginning import Beginning, look_before, remember
 from sightloop.datasets.working_copies.copies import CopyFacts
@@ -83,7 +84,9 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     beginning = _beginning(request)
     listing = _read(request, call.progress)
     folder = ImageFolder(listing.folder)
-    with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
+    with workspace.db.read() as tx:
+        erased = erased_images(tx)
+    with keep_images(workspace.blobs, folder, listing.images, call.progress, erased=erased) as kept:
         found = label_images(listing, kept)
         if found.problems and request.strict:
             lines = [str(problem) for problem in found.problems]

@@ -15,9 +15,19 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from sightloop.kernel import blob_folder
+from sightloop.kernel.blob_folder import (
+    LOCK_PATIENCE_S,
+    BlobRemoval,
+    Leftover,
+    StoredBlob,
+    blob_path,
+    blob_place,
+    mark_used,
+)
 from sightloop.kernel.digests import Digest, digest_of, parse_digest
 from sightloop.kernel.errors import Damaged, NotFound
-from sightloop.kernel.files import disk_errors, sync_filesystem
+from sightloop.kernel.files import disk_errors, sync_filesystem, sync_folder, write_atomic
 
 CHUNK_BYTES = 1 << 20
 
@@ -109,6 +119,41 @@ class Blobs(Protocol):
         """
         ...
 
+    def protected(self) -> AbstractContextManager[None]:
+        """While the block runs no blob is removed; a batch is such a block itself.
+
+        Hold it from the first look at what the store has to the reference that needs it. Blocks
+        may stand in one another. A write transaction of the database that stores blobs must stand
+        in one: whoever removes blobs waits for this first and for the database second.
+        """
+        ...
+
+    def removal(
+        self, *, patience_s: float = LOCK_PATIENCE_S
+    ) -> AbstractContextManager[BlobRemoval]:
+        """Wait until nobody stores blobs; others wait with theirs while the block runs.
+
+        Raises:
+            BlobsInUse: somebody stored blobs for longer than `patience_s`.
+        """
+        ...
+
+    def list_blobs(self) -> Iterator[StoredBlob]:
+        """Every blob, in no order."""
+        ...
+
+    def list_leftovers(self) -> Iterator[Leftover]:
+        """What writers have not finished, or never will."""
+        ...
+
+    def replace_damaged(self, digest: Digest, content: bytes) -> None:
+        """Put the right bytes in the place of changed or missing ones, in one step.
+
+        Raises:
+            BlobDamaged: `content` are not the blob's bytes either; nothing was changed.
+        """
+        ...
+
 
 class LocalBlobs:
     """Blobs in a folder of this machine.
@@ -120,14 +165,14 @@ class LocalBlobs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._incoming = root / "incoming"
+        self._incoming = root / blob_folder.INCOMING
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def batch(self) -> Iterator[LocalBatch]:
         """Open a batch; see `Blobs.batch`."""
         batch = LocalBatch(self.root, self._incoming)
-        with disk_errors(self.root):
+        with disk_errors(self.root), self.protected():
             try:
                 yield batch
             except BaseException:
@@ -138,7 +183,9 @@ class LocalBlobs:
     def put(self, content: bytes) -> Digest:
         """Store one blob; see `Blobs.put`."""
         digest = digest_of(content)
-        if not self.has(digest):
+        with self.protected():
+            is_here = mark_used(blob_path(self.root, digest))
+        if not is_here:
             with self.batch() as batch:
                 batch.put(content)
         return digest
@@ -164,7 +211,7 @@ class LocalBlobs:
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is here; see `Blobs.has`."""
-        return _path_of(self.root, digest).exists()
+        return blob_path(self.root, digest).exists()
 
     def size_bytes(self, digest: Digest) -> int:
         """Its size; see `Blobs.size_bytes`."""
@@ -172,10 +219,40 @@ class LocalBlobs:
 
     def local_path(self, digest: Digest) -> Path:
         """Its file; see `Blobs.local_path`."""
-        path = _path_of(self.root, parse_digest(digest))
+        path = blob_path(self.root, parse_digest(digest))
         if not path.exists():
             raise BlobMissing(digest=digest)
         return path
+
+    def protected(self) -> AbstractContextManager[None]:
+        """Keep what is here; see `Blobs.protected`."""
+        return blob_folder.protected(self.root)
+
+    def removal(
+        self, *, patience_s: float = LOCK_PATIENCE_S
+    ) -> AbstractContextManager[BlobRemoval]:
+        """Take blobs out; see `Blobs.removal`."""
+        return blob_folder.removal(self.root, patience_s=patience_s)
+
+    def list_blobs(self) -> Iterator[StoredBlob]:
+        """What is here; see `Blobs.list_blobs`."""
+        return blob_folder.stored_blobs(self.root)
+
+    def list_leftovers(self) -> Iterator[Leftover]:
+        """What is half here; see `Blobs.list_leftovers`."""
+        return blob_folder.leftovers(self.root)
+
+    def replace_damaged(self, digest: Digest, content: bytes) -> None:
+        """Mend one blob; see `Blobs.replace_damaged`."""
+        path = blob_path(self.root, parse_digest(digest))
+        if digest_of(content) != digest:
+            raise BlobDamaged(digest=digest, path=str(path))
+        temporary = self._incoming / secrets.token_hex(12)
+        with self.protected():
+            write_atomic(temporary, content, mode=0o444)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+            sync_folder(path.parent)
 
 
 class LocalBatch:
@@ -237,7 +314,7 @@ class LocalBatch:
             return
         sync_filesystem(Path(self._incoming))
         for digest, temporary in self._waiting.items():
-            place = _place_of(self._root, digest)
+            place = blob_place(self._root, digest)
             try:
                 os.replace(temporary, place)
             except FileNotFoundError:  # the first blob whose digest begins like this
@@ -254,7 +331,8 @@ class LocalBatch:
         self._waiting = {}
 
     def _knows(self, digest: Digest) -> bool:
-        return digest in self._waiting or os.path.exists(_place_of(self._root, digest))
+        # Marked as used, so that whoever removes old blobs passes it over; one call, as exists().
+        return digest in self._waiting or mark_used(blob_place(self._root, digest))
 
     def _write_temporary(self, chunks: Iterable[bytes]) -> str:
         self._n_written += 1
@@ -272,11 +350,3 @@ class LocalBatch:
         finally:
             os.close(descriptor)
         return temporary
-
-
-def _place_of(root: str, digest: Digest) -> str:
-    return f"{root}/sha256/{digest[7:9]}/{digest[9:]}"
-
-
-def _path_of(root: Path, digest: Digest) -> Path:
-    return Path(_place_of(str(root), digest))

@@ -15,6 +15,7 @@ from sightloop.datasets import (
     importing,
 )
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep import collecting, erasing, verifying
 from sightloop.datasets.working_copies import checkout, showing
 from sightloop.datasets.working_copies import committing as committing_copies
 from sightloop.evaluation import services as evaluation
@@ -129,8 +130,10 @@ SERVICES: dict[str, Service] = {
     "data.commit": commits.commit_samples,
     "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
+    "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
+    "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
     "data.log": commits.log_commits,
@@ -140,6 +143,7 @@ SERVICES: dict[str, Service] = {
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
     "data.status": showing.show_status,
+    "data.verify": verifying.verify_data,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,
