@@ -50,6 +50,15 @@ def test_a_folder_goes_in_and_round(ds, photos, tmp_path):
     assert ds.sample(sample.id, "old").sample == sample
 
 
+def test_upkeep_is_a_method_each(ds, photos):
+    ds.import_folder(photos)
+    assert ds.verify().is_whole
+    assert ds.gc(dry_run=True).is_dry_run
+    sample = next(ds.samples())
+    assert ds.erase(samples=[sample.id], reason="a wish").n_samples == 1
+    assert len(list(ds.samples())) == 2
+
+
 def test_every_sample_comes_once_however_many_there_are(ds, photos, monkeypatch):
     from sightloop import dataset
 

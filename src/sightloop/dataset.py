@@ -37,6 +37,16 @@ from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep.account import Collected
+from sightloop.datasets.upkeep.collecting import (
+    DEFAULT_GRACE_S,
+    CollectGarbage,
+    collect_garbage,
+)
+from sightloop.datasets.upkeep.erasing import Erased, EraseData, erase_data
+from sightloop.datasets.upkeep.flaws import Verified
+from sightloop.datasets.upkeep.selecting import Wanted
+from sightloop.datasets.upkeep.verifying import VerifyData, verify_data
 from sightloop.datasets.values import Sample, SampleId
 from sightloop.datasets.working_copies.checkout import CheckedOut, CheckoutCopy, checkout_copy
 from sightloop.datasets.working_copies.committing import CommitCopy, CommittedCopy, commit_copy
@@ -44,6 +54,7 @@ from sightloop.datasets.working_copies.copies import is_in_copy
 from sightloop.datasets.working_copies.showing import ShowStatus, show_status
 from sightloop.datasets.working_copies.status import CopyStatus
 from sightloop.kernel.actors import LOCAL
+from sightloop.kernel.digests import parse_digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Call, Workspace
@@ -278,6 +289,40 @@ class Dataset:
         """One sample and the commits that changed it; see `datasets.browsing.show_sample`."""
         request = ShowSample(ref=ref, sample=SampleId(sample))
         return show_sample(self.workspace, self._call, request)
+
+    def verify(self, ref: str = "") -> Verified:
+        """Hash all bytes again; see `datasets.upkeep.verifying.verify_data`."""
+        return verify_data(self.workspace, self._call, VerifyData(ref=ref))
+
+    def gc(self, *, grace_s: float = DEFAULT_GRACE_S, dry_run: bool = False) -> Collected:
+        """Free the disk of what nothing needs; see `datasets.upkeep.collecting.collect_garbage`."""
+        request = CollectGarbage(grace_s=grace_s, is_dry_run=dry_run)
+        return collect_garbage(self.workspace, self._call, request)
+
+    def erase(
+        self,
+        *,
+        samples: Sequence[str] = (),
+        images: Sequence[str] = (),
+        slices: Sequence[str] = (),
+        tag: str = "",
+        ref: str = "",
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erase images from every version for good; it cannot be undone and asks nobody.
+
+        See `datasets.upkeep.erasing.erase_data` for what it raises.
+        """
+        wanted = Wanted(
+            samples=[SampleId(one) for one in samples],
+            images=[parse_digest(one) for one in images],
+            slices=list(slices),
+            tag=tag,
+            ref=ref,
+        )
+        request = EraseData(wanted=wanted, reason=reason, is_dry_run=dry_run)
+        return erase_data(self.workspace, self._call, request)
 
     def image(self, sample: Sample) -> bytes:
         """The image as it came in, checked.

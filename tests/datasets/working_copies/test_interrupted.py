@@ -6,9 +6,11 @@ import pytest
 
 from sightloop.datasets.branches import head_of
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.keys import object_key
 from sightloop.datasets.samples import read_samples
+from sightloop.datasets.upkeep.mentions import in_files
 from sightloop.datasets.working_copies import switching
-from sightloop.datasets.working_copies.copies import bases_of_copies, one_at_a_time
+from sightloop.datasets.working_copies.copies import one_at_a_time
 from sightloop.datasets.working_copies.errors import CopyBusy, LocalChanges, UnfinishedCheckout
 from sightloop.kernel.blobs import BlobDamaged
 from sightloop.kernel.errors import DiskFull
@@ -199,11 +201,14 @@ def test_one_process_at_a_time_commits_or_switches_a_copy(user, folder):
     assert user.commit(folder).n_added == 1
 
 
-def test_commits_that_copies_are_of_are_known(user, folder, tmp_path, dying):
+def test_garbage_collection_spares_what_copies_are_of_or_shall_be(user, folder, tmp_path, dying):
     first = user.import_(folder).commit
     user.put(folder, "new.jpg", 50)
-    user.checkout(first, tmp_path / "old")
     second = user.commit(folder).commit
-    assert bases_of_copies(user.workspace.state) == {first, second}
+    user.checkout(first, tmp_path / "old")
+    (user.workspace.state / "copies").rename(tmp_path / "aside")
+    assert not {one.key for one in in_files(user.workspace)} & {object_key(first)}
+    (tmp_path / "aside").rename(user.workspace.state / "copies")
     assert dying(CrashPlan(before_write=6), lambda: user.checkout("main", tmp_path / "third"))
-    assert bases_of_copies(user.workspace.state) == {first, second}
+    named = {one.key for one in in_files(user.workspace)}
+    assert {object_key(first), object_key(second)} <= named

@@ -190,14 +190,6 @@ def one_at_a_time(state: Path, folder: str) -> Iterator[None]:
         yield
 
 
-def bases_of_copies(state: Path) -> set[Digest]:
-    """The commits that working copies are of, or are being switched to; none must be removed."""
-    bases = {one.facts.base for one in _all_copies(state)}
-    for path in (state / FOLDER).glob("*.switching"):
-        bases.add(msgspec.json.decode(path.read_bytes(), type=Switching).facts.base)
-    return bases
-
-
 class Switching(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A checkout that has begun to write into the folder and has not ended."""
 
