@@ -59,6 +59,14 @@ def test_upkeep_is_a_method_each(ds, photos):
     assert len(list(ds.samples())) == 2
 
 
+def test_curation_is_a_method_each(ds, photos):
+    ds.import_folder(photos)
+    ids = [one.id for one in ds.samples()]
+    assert ds.duplicates().n_clusters == ds.leaks().n_leaks == ds.suspects().total == 0
+    assert ds.mark(ids[:1]).n_changed == ds.mark(ids[:1], quarantine=True).n_changed == 1
+    assert [one.id for one in ds.samples(tag="review", split="quarantined")] == ids[:1]
+
+
 def test_every_sample_comes_once_however_many_there_are(ds, photos, monkeypatch):
     from sightloop import dataset
 

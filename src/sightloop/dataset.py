@@ -26,6 +26,7 @@ from sightloop.datasets.browsing import (
 )
 from sightloop.datasets.commits import (
     CommitFacts,
+    Committed,
     LogCommits,
     LoggedCommit,
     ShowCommit,
@@ -33,6 +34,16 @@ from sightloop.datasets.commits import (
     show_commit,
 )
 from sightloop.datasets.comparing import CommitDiff, DiffCommits, diff_commits
+from sightloop.datasets.curation.duplicates import Duplicates, FindDuplicates, find_duplicates
+from sightloop.datasets.curation.leaks import HELD_OUT, FindLeaks, Leaks, find_leaks
+from sightloop.datasets.curation.marking import (
+    REVIEW,
+    MarkSamples,
+    TagSamples,
+    quarantine_samples,
+    tag_samples,
+)
+from sightloop.datasets.curation.suspects import FindSuspects, Suspects, find_suspects
 from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
 from sightloop.datasets.splits import SplitRule
@@ -289,6 +300,58 @@ class Dataset:
         """One sample and the commits that changed it; see `datasets.browsing.show_sample`."""
         request = ShowSample(ref=ref, sample=SampleId(sample))
         return show_sample(self.workspace, self._call, request)
+
+    def duplicates(
+        self, ref: str = "main", *, kind: str = "", after: int = 0, limit: int = 20
+    ) -> Duplicates:
+        """Images that are there more than once, or look as if they were.
+
+        See `datasets.curation.duplicates.find_duplicates` for what it raises.
+        """
+        request = FindDuplicates(ref=ref, kind=kind, after=after, limit=limit)
+        return find_duplicates(self.workspace, self._call, request)
+
+    def leaks(
+        self,
+        ref: str = "main",
+        *,
+        splits: Sequence[str] = HELD_OUT,
+        after: int = 0,
+        limit: int = 20,
+    ) -> Leaks:
+        """Held-out images that resemble training images; see `datasets.curation.leaks`."""
+        request = FindLeaks(ref=ref, splits=splits, after=after, limit=limit)
+        return find_leaks(self.workspace, self._call, request)
+
+    def suspects(
+        self,
+        ref: str = "main",
+        *,
+        rule: str = "",
+        copies: bool = False,
+        after: int = 0,
+        limit: int = 20,
+    ) -> Suspects:
+        """Labels that deserve a second look; see `datasets.curation.suspects.find_suspects`."""
+        request = FindSuspects(ref=ref, rule=rule, copies=copies, after=after, limit=limit)
+        return find_suspects(self.workspace, self._call, request)
+
+    def mark(
+        self,
+        samples: Sequence[str],
+        *,
+        branch: str = "main",
+        quarantine: bool = False,
+        tag: str = REVIEW,
+        message: str = "",
+    ) -> Committed:
+        """Tag samples, or take them out of their splits; see `datasets.curation.marking`."""
+        ids = [SampleId(one) for one in samples]
+        if quarantine:
+            marked = MarkSamples(branch=branch, samples=ids, message=message)
+            return quarantine_samples(self.workspace, self._call, marked)
+        tagged = TagSamples(branch=branch, samples=ids, tag=tag, message=message)
+        return tag_samples(self.workspace, self._call, tagged)
 
     def verify(self, ref: str = "") -> Verified:
         """Hash all bytes again; see `datasets.upkeep.verifying.verify_data`."""
