@@ -36,6 +36,7 @@ ROOMS_WITH_TABLES = (
     "kernel.tokens",
     "datasets.store",
     "datasets.tombstones",
+    "tracking.batches",
     "tracking.tables",
     "tracking.inputs",
     "training.store",

@@ -29,7 +29,7 @@ from sightloop.tracking.errors import RunUnknown
 from sightloop.tracking.points import metric_history
 from sightloop.tracking.values import Run
 from sightloop.training import store
-from sightloop.training.environment import Environment
+from sightloop.kernel.environment import Environment
 from sightloop.training.errors import (
     EngineUnknown,
     JobFailed,

@@ -28,9 +28,9 @@ from sightloop.tracking.artifacts import record_artifact
 from sightloop.tracking.points import add_points, forget_points
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs, RunState
 from sightloop.training import store
-from sightloop.training.code_state import capture_code
+from sightloop.kernel.code_state import capture_code
 from sightloop.training.engines import Engine
-from sightloop.training.environment import capture_environment, hardware_line, usable_cores
+from sightloop.kernel.environment import capture_environment, hardware_line, usable_cores
 from sightloop.training.errors import NotTheSameRun, ProtocolBroken
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import WEIGHTS_DIGEST
