@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from sightloop.contracts.numbers import Number
 
-MAX_POINTS = 1000
+MAX_POINTS = 5000
 """In one batch."""
 MAX_PARAMS = 100
 MAX_TAGS = 100

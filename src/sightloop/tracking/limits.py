@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sightloop.contracts.tracking import (
-    MAX_PARAM_CHARACTERS,
-    MAX_PARAMS,
-    MAX_POINTS,
-    MAX_TAG_CHARACTERS,
-    MAX_TAGS,
-    name_problem,
-)
+from sightloop.contracts.tracking import MAX_PARAM_CHARACTERS as MAX_PARAM_CHARACTERS
+from sightloop.contracts.tracking import MAX_PARAMS, MAX_TAGS, name_problem
+from sightloop.contracts.tracking import MAX_TAG_CHARACTERS as MAX_TAG_CHARACTERS
 from sightloop.tracking.errors import BadName, TooMuch
 
-MAX_METRICS = MAX_POINTS
+MAX_METRICS = 1000
 MAX_ENTITIES = 1000
 MAX_BATCH_BYTES = 1_000_000
 MAX_EXPERIMENT_NAME_CHARACTERS = 500

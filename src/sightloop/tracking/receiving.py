@@ -51,7 +51,8 @@ def begin_tracking(workspace: Workspace, call: Call, request: BeginTracking) -> 
             now_ms=request.started_at_ms,
             user=request.user,
         )
-        set_tags(tx, request.run, {NAME_TAG: name, USER_TAG: request.user})
+        user = {USER_TAG: request.user} if request.user else {}
+        set_tags(tx, request.run, {NAME_TAG: name, **user})
 
     workspace.db.write_together(begin)
     return _tracked(workspace, request.run)
@@ -72,9 +73,9 @@ def take_batch(workspace: Workspace, call: Call, request: TrackBatch) -> Tracked
     _check(request)
     run, part, number = request.run, request.part, request.number
     with workspace.db.read() as tx:
-        active_run(tx, run)
+        found = active_run(tx, run)
         if number <= last_batch(tx, run, part):
-            return _tracked(workspace, run)
+            return Tracked(run=run, state=found.state)
     if request.points:
         points = [
             MetricPoint(key=key, value=from_wire(value), step=step, at_ms=at_ms)
@@ -89,7 +90,7 @@ def take_batch(workspace: Workspace, call: Call, request: TrackBatch) -> Tracked
             note_batch(tx, run, part, number)
 
     workspace.db.write_together(finish)
-    return _tracked(workspace, run)
+    return Tracked(run=run, state=found.state)
 
 
 def end_tracking(workspace: Workspace, call: Call, request: EndTracking) -> Tracked:
