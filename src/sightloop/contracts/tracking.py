@@ -24,7 +24,8 @@ MAX_KEY_CHARACTERS = 250
 MAX_PARAM_CHARACTERS = 6000
 MAX_TAG_CHARACTERS = 8000
 
-_NAME = re.compile(r"[/\w.\- :]+")
+# MLflow's characters, and the parentheses of Ultralytics' metrics, which the engine logs as well.
+_NAME = re.compile(r"[/\w.\- :()]+")
 
 RunName = Annotated[str, Meta(pattern=r"^run_[0-9a-z]{22}$")]
 PartName = Annotated[str, Meta(pattern=r"^[0-9a-z-]{1,64}$")]
@@ -82,7 +83,7 @@ def name_problem(key: str) -> str:
     ('', 'as a path it would lead elsewhere')
     """
     if not _NAME.fullmatch(key):
-        return "it may hold letters, digits, _ - . : / and spaces only"
+        return "it may hold letters, digits, _ - . : / ( ) and spaces only"
     if len(key) > MAX_KEY_CHARACTERS:
         return f"it has more than {MAX_KEY_CHARACTERS} characters"
     if posixpath.normpath(key) != key or key.startswith(("/", "..")):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 
-from sightloop.contracts.tracking import MAX_PARAM_CHARACTERS as MAX_PARAM_CHARACTERS
-from sightloop.contracts.tracking import MAX_PARAMS, MAX_TAGS, name_problem
-from sightloop.contracts.tracking import MAX_TAG_CHARACTERS as MAX_TAG_CHARACTERS
 from sightloop.tracking.errors import BadName, TooMuch
 
 MAX_METRICS = 1000
+MAX_PARAMS = 100
+MAX_TAGS = 100
 MAX_ENTITIES = 1000
 MAX_BATCH_BYTES = 1_000_000
+MAX_KEY_CHARACTERS = 250
+MAX_PARAM_CHARACTERS = 6000
+MAX_TAG_CHARACTERS = 8000
 MAX_EXPERIMENT_NAME_CHARACTERS = 500
 MAX_EXPERIMENT_TAG_CHARACTERS = 20_000
 MAX_RUNS_PER_PAGE = 50_000
 MAX_POINTS_PER_PAGE = 25_000
 MAX_DATASET_NAME_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
+
+_NAME = re.compile(r"[/\w.\- :]+")
 
 
 def check_key(key: str, *, what: str) -> None:
@@ -26,9 +32,15 @@ def check_key(key: str, *, what: str) -> None:
     Raises:
         BadName: it has odd characters, is too long, or would be another path when tidied.
     """
-    problem = name_problem(key)
-    if problem:
-        raise BadName(what=what, name=key, problem=problem)
+    if not _NAME.fullmatch(key):
+        allowed = "letters, digits, _ - . : / and spaces"
+        raise BadName(what=what, name=key, problem=f"it may hold {allowed} only")
+    if len(key) > MAX_KEY_CHARACTERS:
+        raise BadName(
+            what=what, name=key, problem=f"it has more than {MAX_KEY_CHARACTERS} characters"
+        )
+    if posixpath.normpath(key) != key or key.startswith(("/", "..")):
+        raise BadName(what=what, name=key, problem="as a path it would lead elsewhere")
 
 
 def check_value(value: str, limit: int, *, what: str, key: str) -> None:

@@ -10,13 +10,21 @@ from __future__ import annotations
 import msgspec
 
 from sightloop.contracts.numbers import from_wire
-from sightloop.contracts.tracking import BeginTracking, EndTracking, TrackBatch, Tracked
+from sightloop.contracts.tracking import (
+    MAX_PARAM_CHARACTERS,
+    MAX_TAG_CHARACTERS,
+    BeginTracking,
+    EndTracking,
+    TrackBatch,
+    Tracked,
+    name_problem,
+)
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import limits, store
 from sightloop.tracking.batches import last_batch, note_batch
-from sightloop.tracking.errors import ExperimentDeleted
+from sightloop.tracking.errors import BadName, ExperimentDeleted
 from sightloop.tracking.experiments import look_up_by_name
 from sightloop.tracking.labels import add_params, set_tags
 from sightloop.tracking.points import add_points
@@ -127,10 +135,16 @@ def _tracked(workspace: Workspace, run: str) -> Tracked:
 
 def _check(request: TrackBatch) -> None:
     for point in request.points:
-        limits.check_key(point[0], what="metric")
+        _check_name("metric", point[0])
     for key, value in request.params.items():
-        limits.check_key(key, what="parameter")
-        limits.check_value(value, limits.MAX_PARAM_CHARACTERS, what="parameter", key=key)
+        _check_name("parameter", key)
+        limits.check_value(value, MAX_PARAM_CHARACTERS, what="parameter", key=key)
     for key, value in request.tags.items():
-        limits.check_key(key, what="tag")
-        limits.check_value(value, limits.MAX_TAG_CHARACTERS, what="tag", key=key)
+        _check_name("tag", key)
+        limits.check_value(value, MAX_TAG_CHARACTERS, what="tag", key=key)
+
+
+def _check_name(what: str, key: str) -> None:
+    problem = name_problem(key)
+    if problem:
+        raise BadName(what=what, name=key, problem=problem)
