@@ -6,6 +6,7 @@ loaded for a run that is sent to a server.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -39,8 +40,13 @@ def begin(
 ) -> Run:
     """See `sightloop.run`."""
     folder = None if workspace is None else Path(workspace)
+    target = choose_target(server, folder, os.environ, Path.cwd())
+    if target.workspace:
+        # The database layer needs it, and it cannot be imported any more once the interpreter
+        # shuts down, which is when a short script's run is forwarded.
+        importlib.import_module("concurrent.futures.thread")
     return start_run(
-        choose_target(server, folder, os.environ, Path.cwd()),
+        target,
         _link_to,
         root=spool_folder(),
         experiment=experiment,

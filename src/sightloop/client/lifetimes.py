@@ -10,14 +10,15 @@ from types import TracebackType
 from sightloop.client.runs import Run, end_of
 
 _open: set[Run] = set()
+_is_installed = False
 _death: BaseException | None = None
+"""What ended the process, if an exception did."""
 
 
 def watch_over(run: Run) -> None:
     """From now on the run is ended when the process ends without having done so."""
-    if not _open:
-        _forget_ended()
     _install()
+    _open.difference_update([known for known in _open if known.is_ended])
     _open.add(run)
 
 
@@ -40,17 +41,10 @@ def _install() -> None:
     sys.excepthook = note_death
 
 
-_is_installed = False
-
-
 def _end_all() -> None:
     for run in list(_open):
         run.finish(*end_of(_death))
     _open.clear()
-
-
-def _forget_ended() -> None:
-    _open.difference_update([run for run in _open if run.is_ended])
 
 
 def _become_child() -> None:

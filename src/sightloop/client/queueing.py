@@ -14,6 +14,7 @@ from sightloop.contracts.tracking import (
     MAX_PARAM_CHARACTERS,
     MAX_PARAMS,
     MAX_POINTS,
+    MAX_STEP,
     MAX_TAG_CHARACTERS,
     MAX_TAGS,
     WirePoint,
@@ -162,6 +163,9 @@ class Numbering:
                     troubles.add(BAD_NAME, f"metric {key[:80]!r}: {problem}")
                     continue
             step = self._steps.get(key, -1) + 1 if item.step is None else item.step
+            if abs(step) > MAX_STEP:
+                troubles.add(BAD_VALUE, f"step {step} of metric {key!r} does not fit 64 bits")
+                continue
             self._steps[key] = step
             points.append((key, to_wire(value), step, self._last_ms))
         return points

@@ -23,6 +23,7 @@ MAX_TAGS = 100
 MAX_KEY_CHARACTERS = 250
 MAX_PARAM_CHARACTERS = 6000
 MAX_TAG_CHARACTERS = 8000
+MAX_STEP = 2**63 - 1
 
 # MLflow's characters, and the parentheses of Ultralytics' metrics, which the engine logs as well.
 _NAME = re.compile(r"[/\w.\- :()]+")
@@ -30,7 +31,7 @@ _NAME = re.compile(r"[/\w.\- :()]+")
 RunName = Annotated[str, Meta(pattern=r"^run_[0-9a-z]{22}$")]
 PartName = Annotated[str, Meta(pattern=r"^[0-9a-z-]{1,64}$")]
 Time = Annotated[int, Meta(ge=0, le=2**53)]
-Step = Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+Step = Annotated[int, Meta(ge=-MAX_STEP, le=MAX_STEP)]
 TrackedEnd = Literal["finished", "failed", "cancelled"]
 
 WirePoint = tuple[str, Number, Step, Time]
