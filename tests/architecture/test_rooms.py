@@ -209,14 +209,15 @@ def test_the_core_never_imports_the_agpl_engine():
     assert not wrong
 
 
-def test_the_engine_imports_only_contracts_and_the_light_kernel():
+def test_the_engine_imports_only_contracts_the_client_and_the_light_kernel():
     wrong = []
     for path in sorted(ENGINE.rglob("*.py")):
         for imported in imports_of(path):
             parts = imported.split(".")
             if parts[0] != "sightloop" or len(parts) < 3:
                 continue
-            if parts[1] != "contracts" and not (parts[1] == "kernel" and parts[2] in LIGHT_KERNEL):
+            is_light = parts[1] == "kernel" and parts[2] in LIGHT_KERNEL
+            if parts[1] not in {"contracts", "client"} and not is_light:
                 wrong.append(f"{path.name} imports {imported}")
     assert not wrong, "\n".join(wrong)
 

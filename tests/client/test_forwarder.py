@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightloop.client.errors import TargetAway
+from sightloop.client.errors import TargetAway, TargetRefused
 from sightloop.client.forwarder import Forwarder, end_abandoned
-from sightloop.client.places import Target
 from sightloop.client.spool import (
     MAIN,
     Batch,
@@ -179,8 +178,7 @@ def test_what_is_refused_is_set_aside_and_told(tmp_path: Path):
 def test_a_refused_run_waits_whole(tmp_path: Path):
     class Refusing(MemoryTarget):
         def begin(self, request: BeginTracking) -> None:
-            from sightloop.client.errors import TargetRefused
-
+            assert request.run == RUN
             raise TargetRefused(target="memory", problem="its experiment was deleted")
 
     spool = write(tmp_path, [Batch(points=[("loss", 1.0, 0, 1)]), END])
