@@ -159,7 +159,8 @@ class RunSpool:
             OSError: the disk is full, or not writable.
         """
         folder = root / head.begin.run
-        (folder / "files").mkdir(parents=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+        (folder / "files").mkdir(mode=0o700)
         spool = cls(folder)
         assert spool.own(), "nobody else knows of a new run"
         writer = PartWriter(folder, MAIN)
@@ -173,11 +174,19 @@ class RunSpool:
         return spool
 
     def own(self) -> bool:
-        """Whether this process alone may forward the run from now on: its maker has gone."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Whether this process alone may forward the run from now on: its maker has gone.
+
+        False also when somebody else has forwarded and removed it in the meantime.
+        """
+        path = self.folder / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            path.stat()  # whoever removed the run held the lock until then
+        except (BlockingIOError, FileNotFoundError):
             os.close(descriptor)
             return False
         self._lock = descriptor
