@@ -42,6 +42,7 @@ faults = st.lists(st.sampled_from(["no answer", "answer lost", "none"]), max_siz
 
 
 def write(root: Path, records: Sequence[Record], *, children: Sequence[Record] = ()) -> RunSpool:
+    root.mkdir(parents=True, exist_ok=True)
     spool = RunSpool.create(root, HEAD)
     append(spool, MAIN, records)
     if children:

@@ -1,3 +1,4 @@
+import pickle
 import threading
 from pathlib import Path
 
@@ -119,6 +120,38 @@ def test_many_threads_may_log(track: Tracker):
             thread.join()
     for n in range(4):
         assert [step for _, step in values(track.target, run.id, f"t{n}")] == list(range(1000))
+
+
+def test_a_run_that_was_pickled_into_a_worker_logs_to_the_same_run(track: Tracker):
+    with track() as run:
+        worker = pickle.loads(pickle.dumps(run))
+        worker.log(worker=1, step=7)
+        worker.finish("failed")
+        run.log(maker=2)
+    assert values(track.target, run.id, "worker") == [(1.0, 7)]
+    assert values(track.target, run.id, "maker") == [(2.0, 0)]
+    assert track.target.ends[run.id].state == "finished"
+
+
+def test_a_changed_parameter_keeps_its_first_value_and_is_told(
+    track: Tracker, capsys: pytest.CaptureFixture[str]
+):
+    with track() as run:
+        run.log_params(lr=1, seed=0)
+        run.log_params(lr=2, epochs=3, seed=0)
+    assert track.target.params[run.id] == {"lr": "1", "seed": "0", "epochs": "3"}
+    assert "'lr': '1', then '2'" in capsys.readouterr().err
+
+
+def test_a_server_that_was_away_in_between_is_not_told_of(
+    spools: Path, capsys: pytest.CaptureFixture[str]
+):
+    target = MemoryTarget(["no answer"])
+    with Tracker(spools, target)() as run:
+        threading.Event().wait(0.05)
+        run.log(loss=1)
+    assert values(target, run.id, "loss") == [(1.0, 0)]
+    assert capsys.readouterr().err == ""
 
 
 def test_numbers_of_other_libraries_are_numbers(track: Tracker):

@@ -84,7 +84,9 @@ class Background:
             self._leave()
 
     def _leave(self) -> None:
-        if not self._is_done:
+        if self._is_done:
+            self._troubles.forget(AWAY)  # it was, but has everything now
+        else:
             self._spool.disown()
         lines = self._troubles.lines()
         if not self._is_done:

@@ -29,6 +29,7 @@ MAX_PENDING_BYTES = 64 << 20
 
 BAD_VALUE = "values that are no numbers"
 BAD_NAME = "names that cannot be used"
+CHANGED = "parameters that were given another value and keep their first"
 CUT = "texts that were too long and were cut"
 LOST = "records lost because the disk took no more"
 DISK = "writes that the disk refused"
@@ -77,8 +78,10 @@ class Queue:
         Only a loop that logs faster than a disk can write comes here.
         """
         deadline_s = time.monotonic() + LONGEST_WAIT_S
-        while len(self._items) > FULL_AT and self.is_healthy and time.monotonic() < deadline_s:
+        while len(self._items) > FULL_AT and self.is_healthy:
             time.sleep(0.005)
+            if time.monotonic() > deadline_s:
+                self.is_healthy = False  # it hangs: nobody waits for it again until it has written
         while len(self._items) > FULL_AT:
             try:
                 self._items.popleft()
@@ -131,6 +134,7 @@ class Numbering:
 
     def __init__(self) -> None:
         self._steps: dict[str, int] = {}
+        self._params: dict[str, str] = {}
         self._last_ms = 0
 
     def records(self, items: list[Item], troubles: Troubles) -> list[Record]:
@@ -149,7 +153,7 @@ class Numbering:
                 points += self._points(item, troubles)
             else:
                 close_batch()
-                records += [item] if isinstance(item, File) else _labels(item, troubles)
+                records += [item] if isinstance(item, File) else self._labels(item, troubles)
         close_batch()
         return records
 
@@ -170,12 +174,17 @@ class Numbering:
             points.append((key, to_wire(value), step, self._last_ms))
         return points
 
-
-def _labels(item: Labelled, troubles: Troubles) -> list[Batch]:
-    params = _checked(item.params, MAX_PARAM_CHARACTERS, "parameter", troubles)
-    tags = _checked(item.tags, MAX_TAG_CHARACTERS, "tag", troubles)
-    batches = [Batch(params=part) for part in _parts(params, MAX_PARAMS)]
-    return batches + [Batch(tags=part) for part in _parts(tags, MAX_TAGS)]
+    def _labels(self, item: Labelled, troubles: Troubles) -> list[Batch]:
+        params = _checked(item.params, MAX_PARAM_CHARACTERS, "parameter", troubles)
+        tags = _checked(item.tags, MAX_TAG_CHARACTERS, "tag", troubles)
+        for key, value in params.items():
+            before = self._params.setdefault(key, value)
+            if before != value:
+                troubles.add(CHANGED, f"{key!r}: {before[:80]!r}, then {value[:80]!r}")
+        # The server would refuse a changed one together with all that came with it.
+        kept = {key: value for key, value in params.items() if self._params[key] == value}
+        batches = [Batch(params=part) for part in _parts(kept, MAX_PARAMS)]
+        return batches + [Batch(tags=part) for part in _parts(tags, MAX_TAGS)]
 
 
 def _checked(texts: Mapping[str, str], limit: int, what: str, troubles: Troubles) -> dict[str, str]:

@@ -28,8 +28,8 @@ _NOT_A_NUMBER = (TypeError, ValueError, ArithmeticError, AttributeError, Runtime
 class Run:
     """What is logged here is on the disk within a quarter of a second, and at the server when it
     answers. No method raises because of a disk, a network or a bad value: such things are counted
-    and told on standard error when the run ends. Any thread may log, and so may forked children,
-    as long as the run lasts.
+    and told on standard error when the run ends. Any thread may log, and so may forked children
+    and processes it is pickled into, as long as the run lasts.
 
     Use it as a context manager: an exception that leaves the block ends the run as failed.
     """
@@ -37,8 +37,7 @@ class Run:
     def __init__(
         self,
         spool: RunSpool,
-        queue: Queue,
-        background: Background,
+        work: tuple[Queue, Background] | None,
         troubles: Troubles,
         *,
         url: str | None,
@@ -52,12 +51,17 @@ class Run:
         self._folder = spool.folder
         self._spool = spool
         self._troubles = troubles
-        self._background = background
-        self._put: Callable[[Item], None] = queue.put
-        self._waiting: Sized = queue
-        self._wait_for_room = queue.wait_for_room
-        self._is_ended = False
         self._n_files = 0
+        self._is_ended = False
+        self._put: Callable[[Item], None]
+        self._waiting: Sized
+        if work is None:
+            self.become_child()
+            return
+        queue, self._background = work
+        self._put = queue.put
+        self._waiting = queue
+        self._wait_for_room = queue.wait_for_room
 
     def log(
         self,
@@ -164,11 +168,15 @@ class Run:
         self.finish(*end_of(error))
 
     def become_child(self) -> None:
-        """In a forked child: speak as a part of its own, and leave the run's end to the parent."""
+        """In another process than its maker's: speak as a part of its own, end nothing."""
         self._spool.disown()
         self._is_ended = True
         self._put = ChildPart(self._folder, self._troubles).put
         self._waiting = ()
+
+    def __reduce__(self) -> tuple[Callable[[str, str | None], Run], tuple[str, str | None]]:
+        """Pickled into a worker process, it is a part of the same run there."""
+        return attach_run, (str(self._folder), self.url)
 
     def _label(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
         texts = {key: str(value) for key, value in params.items()}
@@ -215,6 +223,11 @@ class Run:
 
     def _count_late(self, item: Item) -> None:
         self._troubles.add(AFTER_END, type(item).__name__.lower())
+
+
+def attach_run(folder: str, url: str | None) -> Run:
+    """The run in another process of this machine, as long as its maker has not ended it."""
+    return Run(RunSpool(Path(folder)), None, Troubles(), url=url)
 
 
 def number_of(value: Any) -> float:  # noqa: ANN401 - numbers of any library

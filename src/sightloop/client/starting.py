@@ -72,7 +72,7 @@ def start_run(
     queue = Queue(writer, troubles)
     background = Background(spool, queue, link_to, troubles)
     url = f"{target.server}/runs/{run_id}" if target.server else None
-    run = Run(spool, queue, background, troubles, url=url)
+    run = Run(spool, (queue, background), troubles, url=url)
     run.log_params(params)
     run.set_tags(tags)
     watch_over(run)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sightloop.client.errors import SpoolDamaged, TargetAway
 from sightloop.client.forwarder import Forwarder, end_abandoned
@@ -16,7 +16,8 @@ from sightloop.client.troubles import Troubles
 LinkTo = Callable[[Target], Link]
 
 
-class Synced(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Synced:
     """What became of one spool."""
 
     run: str

@@ -30,6 +30,10 @@ class Troubles:
         """How often it happened."""
         return self._kinds[kind].n if kind in self._kinds else 0
 
+    def forget(self, kind: str) -> None:
+        """It turned out to be none."""
+        self._kinds.pop(kind, None)
+
     def lines(self) -> list[str]:
         """One line per kind."""
         return [f"{t.n} × {kind}: {t.first}" for kind, t in list(self._kinds.items())]
