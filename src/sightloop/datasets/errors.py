@@ -301,3 +301,17 @@ class UnknownFormat(BadInput):
             else f"there is no format {name!r}; take one"
         )
         super().__init__(f"{what} with --format: {names}", path=path, name=name, known=names)
+
+
+class WrongFormat(BadInput):
+    """A file or folder that as a whole is not of the format it is read as."""
+
+    code = "DATA-085"
+
+    def __init__(self, *, file: str, format: str, problem: str) -> None:
+        super().__init__(
+            f"{file} is not {format} as Sightloop reads it: {problem}",
+            file=file,
+            format=format,
+            problem=problem,
+        )

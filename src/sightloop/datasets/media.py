@@ -9,6 +9,11 @@ _EXTENSIONS = {
     "image/bmp": "bmp",
 }
 
+IMAGE_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+)
+"""Endings, in lower case, of files that somebody means as images; not all can be read."""
+
 
 def extension_of(media_type: str) -> str:
     """The usual ending of such a file's name, without a dot.

@@ -20,6 +20,10 @@ ProblemKind = Literal[
     "size_mismatch",
     "same_image_twice",
     "impossible_box",
+    "unsupported_shape",
+    "two_splits",
+    "not_fetched",
+    "damaged_file",
 ]
 """Why a record cannot be imported."""
 
@@ -29,6 +33,11 @@ NoteKind = Literal[
     "field_left_out",
     "shape_left_out",
     "same_image_twice",
+    "other_name",
+    "counted_from_zero",
+    "merged_outlines",
+    "not_labelled",
+    "other_labels",
 ]
 """What was done to a record that was imported."""
 
@@ -51,7 +60,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ids = [
             f"{what} {record_id}"
             for what, record_id in (("image", self.image_id), ("annotation", self.annotation_id))
-            if record_id is not None
+            if record_id is not None and record_id != self.file
         ]
         where = " ".join(part for part in (self.file, f"({', '.join(ids)})" if ids else "") if part)
         said = f"{where}: {self.text}" if where else self.text

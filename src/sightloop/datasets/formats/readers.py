@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
 from sightloop.datasets.formats.listing import Listing, Source
+from sightloop.datasets.formats.voc import is_voc, read_voc
 
 
 class Reader(NamedTuple):
@@ -23,6 +24,7 @@ class Reader(NamedTuple):
 
 READERS: Mapping[str, Reader] = {
     "coco": Reader("COCO", lambda path: find_coco(path) is not None, read_coco_folder),
+    "voc": Reader("Pascal VOC", is_voc, read_voc),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 

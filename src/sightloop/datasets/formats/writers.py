@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco_writing import CocoWriter
+from sightloop.datasets.formats.voc_writing import VocWriter
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.values import Sample
 
@@ -50,6 +51,7 @@ class WriterKind(NamedTuple):
 
 WRITERS: Mapping[str, WriterKind] = {
     "coco": WriterKind("COCO", CocoWriter),
+    "voc": WriterKind("Pascal VOC", VocWriter),
 }
 """By the name that `--format` takes."""
 
