@@ -308,10 +308,10 @@ class WrongFormat(BadInput):
 
     code = "DATA-085"
 
-    def __init__(self, *, file: str, format: str, problem: str) -> None:
+    def __init__(self, *, file: str, wanted: str, problem: str) -> None:
         super().__init__(
-            f"{file} is not {format} as Sightloop reads it: {problem}",
+            f"{file} is not {wanted} as Sightloop reads it: {problem}",
             file=file,
-            format=format,
+            wanted=wanted,
             problem=problem,
         )

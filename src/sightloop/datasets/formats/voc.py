@@ -86,7 +86,7 @@ class _Reader:
         files = sorted(self._labels.rglob("*.xml"))
         if not files:
             problem = f"neither it nor {ANNOTATIONS_NAME}/ in it has an XML file"
-            raise WrongFormat(file=str(self._root), format="Pascal VOC", problem=problem)
+            raise WrongFormat(file=str(self._root), wanted="Pascal VOC", problem=problem)
         declared = self._read_classes()
         for done, path in enumerate(files):
             self._read_file(path)
@@ -108,7 +108,9 @@ class _Reader:
             self._gathering.problem("wrong_shape", text, at=ascii(at))
             return
         if path.is_symlink():
-            self._gathering.problem("symlink", "it is a symbolic link; its target may change", at=at)
+            self._gathering.problem(
+                "symlink", "it is a symbolic link; its target may change", at=at
+            )
             return
         try:
             elements = list(children_of(path, _ROOT))

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco_writing import CocoWriter
+from sightloop.datasets.formats.cvat_writing import CvatWriter
+from sightloop.datasets.formats.label_studio_writing import LabelStudioWriter
 from sightloop.datasets.formats.voc_writing import VocWriter
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.values import Sample
@@ -51,6 +53,8 @@ class WriterKind(NamedTuple):
 
 WRITERS: Mapping[str, WriterKind] = {
     "coco": WriterKind("COCO", CocoWriter),
+    "cvat": WriterKind("CVAT XML", CvatWriter),
+    "label-studio": WriterKind("Label Studio JSON", LabelStudioWriter),
     "voc": WriterKind("Pascal VOC", VocWriter),
 }
 """By the name that `--format` takes."""

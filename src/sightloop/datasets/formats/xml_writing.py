@@ -9,18 +9,23 @@ from sightloop.datasets.formats.plain_texts import writable
 
 
 def tag(name: str, value: str | int) -> str:
-    """An element with text, on a line of its own.
+    r"""An element with text, on a line of its own.
 
     >>> tag("name", "a < b")
-    '<name>a &lt; b</name>\\n'
+    '<name>a &lt; b</name>\n'
     """
-    return f"<{name}>{escape(writable(str(value)))}</{name}>\n"
+    return f"<{name}>{escaped(str(value))}</{name}>\n"
+
+
+def escaped(text: str) -> str:
+    """The text as it stands in an element, without what XML cannot hold."""
+    return escape(writable(text))
 
 
 def attributes(values: Mapping[str, str | int | float]) -> str:
-    """The attributes of an element, each with a space before it.
+    r"""The attributes of an element, each with a space before it.
 
     >>> attributes({"id": 1, "label": 'say "a"'})
-    ' id="1" label=\\'say "a"\\''
+    ' id="1" label=\'say "a"\''
     """
     return "".join(f" {key}={quoteattr(writable(str(value)))}" for key, value in values.items())
