@@ -15,6 +15,7 @@ from sightloop.datasets.formats.readers import reader_for
 from sightloop.datasets.image_files import ImageFolder, keep_images
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
+from sightloop.datasets.scratch import scratch_folder
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import with_classes
 from sightloop.datasets.values import Taxonomy
@@ -68,6 +69,7 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     Raises:
         NotFound: the source or its image folder is not there.
         UnknownFormat: there is no such format, or none fits.
+        WrongFormat: the files as a whole are not of the format.
         BadFieldName: a field with that name cannot be a slice or split key.
         BadImport: records cannot be imported, and `strict` is set; nothing was imported.
         BadRefName: no branch can have that name.
@@ -77,7 +79,12 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     """
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
-    listing = _read(request, call.progress)
+    with scratch_folder(workspace.state) as scratch:
+        return _import(workspace, call, request, scratch)
+
+
+def _import(workspace: Workspace, call: Call, request: ImportDataset, scratch: Path) -> Imported:
+    listing = _read(request, call.progress, scratch)
     folder = ImageFolder(listing.folder)
     with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
         found = label_images(listing, kept)
@@ -108,7 +115,7 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     )
 
 
-def _read(request: ImportDataset, progress: Progress) -> Listing:
+def _read(request: ImportDataset, progress: Progress, scratch: Path) -> Listing:
     for field in filter(None, [request.split_key, *request.slice_fields]):
         if "=" in field:
             raise BadFieldName(field=field)
@@ -120,6 +127,7 @@ def _read(request: ImportDataset, progress: Progress) -> Listing:
         Path(request.images) if request.images else None,
         WantedFields(request.split_key, request.slice_fields),
         progress,
+        scratch,
     )
     listing = reader_for(path, request.format).read(source)
     if request.ignore_splits:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
 from sightloop.datasets.formats.cvat import find_cvat, read_cvat
+from sightloop.datasets.formats.dvc import read_dvc
+from sightloop.datasets.formats.dvc_files import is_dvc
 from sightloop.datasets.formats.label_studio import find_label_studio, read_label_studio
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.formats.voc import is_voc, read_voc
@@ -24,11 +26,16 @@ class Reader(NamedTuple):
     read: Callable[[Source], Listing]
 
 
+def _read_tracked(source: Source) -> Listing:
+    return read_dvc(source, lambda inner: reader_for(inner.path, "auto").read(inner))
+
+
 READERS: Mapping[str, Reader] = {
     "label-studio": Reader(
         "Label Studio JSON", lambda path: find_label_studio(path) is not None, read_label_studio
     ),
     "coco": Reader("COCO", lambda path: find_coco(path) is not None, read_coco_folder),
+    "dvc": Reader("DVC", is_dvc, _read_tracked),
     "cvat": Reader("CVAT XML", lambda path: find_cvat(path) is not None, read_cvat),
     "voc": Reader("Pascal VOC", is_voc, read_voc),
 }

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco_writing import CocoWriter
 from sightloop.datasets.formats.cvat_writing import CvatWriter
+from sightloop.datasets.formats.dvc_writing import DvcWriter
+from sightloop.datasets.formats.images_only_writing import ImagesWriter
 from sightloop.datasets.formats.label_studio_writing import LabelStudioWriter
 from sightloop.datasets.formats.voc_writing import VocWriter
 from sightloop.datasets.records import CommitRecord
@@ -56,6 +58,8 @@ WRITERS: Mapping[str, WriterKind] = {
     "cvat": WriterKind("CVAT XML", CvatWriter),
     "label-studio": WriterKind("Label Studio JSON", LabelStudioWriter),
     "voc": WriterKind("Pascal VOC", VocWriter),
+    "dvc": WriterKind("DVC", DvcWriter),
+    "images": WriterKind("images without labels", ImagesWriter),
 }
 """By the name that `--format` takes."""
 
