@@ -209,7 +209,7 @@ class _Reader:
             if image is not None:
                 known[name] = image
                 self._gathering.set_unlabelled(name)
-                text = "it has no annotation file and counts as not labelled"
+                text = "it has no readable annotation file and counts as not labelled"
                 self._gathering.note("not_labelled", text, image=image)
 
     def _read_splits(self) -> None:
