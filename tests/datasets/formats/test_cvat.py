@@ -161,7 +161,11 @@ def test_images_are_found_without_ending_and_below_their_subset(run, tmp_path, j
         ('<polygon label="car" points="1,1;2,x;3,3"/>', "wrong_shape", "could not convert"),
         ('<polygon label="car" points="1,1;2,2"/>', "impossible_box", "fewer than three points"),
         ('<mask label="car" rle="1,2" left="1" top="1" width="3" height="3"/>', "wrong_shape", "9"),
-        ('<mask label="car" rle="9" left="30" top="1" width="3" height="3"/>', "wrong_shape", "out"),
+        (
+            '<mask label="car" rle="9" left="30" top="1" width="3" height="3"/>',
+            "wrong_shape",
+            "out",
+        ),
         ('<mask label="car" rle="x" left="3" top="1" width="3" height="3"/>', "wrong_shape", "rle"),
         (
             '<skeleton label="bird"><points label="leg" points="1,2"/></skeleton>',

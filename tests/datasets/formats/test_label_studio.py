@@ -108,9 +108,7 @@ def test_keypoints_below_a_rectangle_are_those_of_its_object(run, workspace):
     ]
     points[1]["meta"] = {"text": ["hidden"]}
     imported, samples = run(task(region("rectangle", BOX), *points), strict=True)
-    assert samples[0].annotations[0].geometry == KeypointsPx(
-        8, 12, 24, 18, (16, 12, 2, 8, 18, 1)
-    )
+    assert samples[0].annotations[0].geometry == KeypointsPx(8, 12, 24, 18, (16, 12, 2, 8, 18, 1))
     (car,) = read_commit(workspace, imported.commit).taxonomy.classes
     assert (car.name, car.keypoints) == ("car", ["eye", "beak"])
 
