@@ -189,7 +189,7 @@ def test_a_shape_that_is_not_understood_is_named_and_the_rest_comes_in(run, shap
 def test_tracks_of_a_video_are_refused_with_advice(workspace, tmp_path):
     (tmp_path / "annotations.xml").write_text(f"{HEAD}<track id='0' label='car'/></annotations>")
     request = ImportDataset(source=str(tmp_path), format="cvat")
-    with pytest.raises(WrongFormat, match="CVAT for images 1.1"):
+    with pytest.raises(WrongFormat, match=r"CVAT for images 1\.1"):
         import_dataset(workspace, LOCAL_CALL, request)
 
 

@@ -6,7 +6,6 @@ and what it wrote was read.
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -310,4 +309,4 @@ def test_scratch_of_a_process_that_died_is_removed_and_that_of_one_at_work_is_no
             assert other != mine
             assert (mine / "y").exists()
         assert not dead.exists()
-    assert os.listdir(tmp_path / "scratch") == []
+    assert list((tmp_path / "scratch").iterdir()) == []

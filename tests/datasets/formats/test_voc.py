@@ -84,8 +84,10 @@ def test_a_zero_shows_that_a_tool_counted_from_zero_in_all_files(voc, run):
     assert boxes_of(samples["a.jpg"]) == [(5, 6, 9, 9)]
     assert boxes_of(samples["b.jpg"]) == [(0, 6, 9, 9)]
     assert lines_of(imported.notes) == [
-        "Annotations/b.xml:4: pixels count from 0 here: xmin and ymin were taken as they are, "
-        "in all files"
+        (
+            "Annotations/b.xml:4: pixels count from 0 here: xmin and ymin were taken as they are, "
+            "in all files"
+        )
     ]
 
 
@@ -98,10 +100,14 @@ def test_impossible_boxes_are_named_by_file_and_object_and_nothing_else_is_lost(
     }
     imported, samples = run(voc)
     assert lines_of(imported.problems) == [
-        "Annotations/a.xml:5: a.jpg (annotation 2): xmin, ymin, xmax, ymax "
-        "[5.0, 7.0, 5.0, 7.0] has no extent",
-        "Annotations/b.xml:4: b.jpg (annotation 1): xmin, ymin, xmax, ymax "
-        "[9.0, 2.0, 3.0, 9.0] has no extent",
+        (
+            "Annotations/a.xml:5: a.jpg (annotation 2): xmin, ymin, xmax, ymax "
+            "[5.0, 7.0, 5.0, 7.0] has no extent"
+        ),
+        (
+            "Annotations/b.xml:4: b.jpg (annotation 1): xmin, ymin, xmax, ymax "
+            "[9.0, 2.0, 3.0, 9.0] has no extent"
+        ),
     ]
     assert imported.n_annotations == 2
     assert {name: workspace.blobs.read(one.image) for name, one in samples.items()} == contents

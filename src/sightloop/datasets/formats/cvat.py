@@ -39,6 +39,7 @@ from sightloop.datasets.formats.xml_reading import Element, UnreadableXml, child
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.masks import encoded
 from sightloop.datasets.media import IMAGE_ENDINGS
+from sightloop.datasets.problems import ProblemKind
 from sightloop.datasets.values import AttributeValue
 from sightloop.inference.images import MAX_PIXELS
 
@@ -164,8 +165,9 @@ class _Reader:
                 return None
             shape = self._shape_in(element, image.declared)
         except _Impossible as error:
-            is_known = element.name not in _UNSUPPORTED
-            kind = "wrong_shape" if is_known else "unsupported_shape"
+            kind: ProblemKind = (
+                "unsupported_shape" if element.name in _UNSUPPORTED else "wrong_shape"
+            )
             self.gathering.problem(kind, str(error), at=at, image=image, annotation_id=number)
             self.gathering.leave_out(image.id, label)
             return None

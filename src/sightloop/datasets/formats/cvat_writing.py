@@ -219,7 +219,7 @@ class CvatWriter:
         self.not_kept["attribute that is read otherwise"] += _is_own(OCCLUDED, one)
         labelled = [each for x, y, seen in points if seen for each in (x, y)]
         is_hidden = all(seen == 1 for _, _, seen in points)
-        own = {OCCLUDED: int(is_hidden), "points": _points(tuple(labelled))}
+        own: dict[str, str | int] = {OCCLUDED: int(is_hidden), "points": _points(tuple(labelled))}
         yield f"<points{attributes(common | own)}>{inner}</points>\n"
 
     def _mask(self, geometry: MaskPx, size: SizePx) -> dict[str, str | int]:

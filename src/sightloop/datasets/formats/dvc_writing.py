@@ -43,11 +43,7 @@ class DvcWriter:
         self._folder = folder
         (folder / DATA_NAME).mkdir()
         self._inner = CocoWriter(record, folder / DATA_NAME)
-
-    @property
-    def not_kept(self) -> Counter[str]:
-        """As COCO counts it."""
-        return self._inner.not_kept
+        self.not_kept: Counter[str] = self._inner.not_kept
 
     @property
     def n_annotations(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from sightloop.datasets.formats.plain_texts import split_named, value_in
 from sightloop.datasets.formats.xml_reading import Element, UnreadableXml, children_of, root_name
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.media import IMAGE_ENDINGS
+from sightloop.datasets.problems import RecordId
 from sightloop.datasets.taxonomy import FoundClass
 from sightloop.datasets.values import AttributeValue, Split
 
@@ -204,8 +205,8 @@ class _Reader:
         known = self._gathering.images
         names = [one for some in self._files.values() for one in some if one not in known]
         for name in sorted(names):
-            image = ListedImage(name, name, None, None, {})
-            image = with_wanted(self._gathering, image, {}, self._source.wanted)
+            bare = ListedImage(name, name, None, None, {})
+            image = with_wanted(self._gathering, bare, {}, self._source.wanted)
             if image is not None:
                 known[name] = image
                 self._gathering.set_unlabelled(name)
@@ -215,7 +216,10 @@ class _Reader:
     def _read_splits(self) -> None:
         """Which split each image is declared for; an image on two lists is in neither."""
         images = self._gathering.images
-        stems = {PurePosixPath(one).with_suffix("").as_posix(): one for one in images}
+        stems = {
+            PurePosixPath(one.file_name).with_suffix("").as_posix(): one.file_name
+            for one in images.values()
+        }
         found: dict[str, set[Split]] = {}
         for path in sorted((self._root / SETS_NAME).glob("*.txt")):
             split = split_named(path.stem)
@@ -283,9 +287,10 @@ def _images_by_stem(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def _splits_by_folder(images: dict[str | int, ListedImage]) -> dict[str, set[Split]]:
+def _splits_by_folder(images: Mapping[RecordId, ListedImage]) -> dict[str, set[Split]]:
     """The split of images in folders that are called like one, as Roboflow lays them out."""
-    folders = {str(name): PurePosixPath(str(name)).parts[0] for name in images}
+    names = [one.file_name for one in images.values()]
+    folders = {name: PurePosixPath(name).parts[0] for name in names}
     return {name: {split} for name, folder in folders.items() if (split := split_named(folder))}
 
 

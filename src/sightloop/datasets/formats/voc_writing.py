@@ -180,7 +180,7 @@ def _object(
     return (
         "<object>\n"
         + tag("name", name)
-        + tag(POSE, pose if pose is not None and _is_element(POSE, pose) else NO_POSE)
+        + tag(POSE, str(pose) if pose is not None and _is_element(POSE, pose) else NO_POSE)
         + "".join(tag(flag, int(is_set)) for flag, is_set in zip(FLAGS, flags, strict=True))
         + f"<bndbox>{box}</bndbox>\n"
         + (f"<attributes>{others}</attributes>\n" if others else "")
