@@ -34,6 +34,7 @@ ROOMS_WITH_TABLES = (
     "kernel.steps",
     "kernel.tokens",
     "datasets.store",
+    "datasets.tombstones",
     "tracking.store",
     "training.store",
     "evaluation.store",

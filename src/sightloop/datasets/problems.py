@@ -24,6 +24,7 @@ ProblemKind = Literal[
     "two_splits",
     "not_fetched",
     "damaged_file",
+    "erased",
 ]
 """Why a record cannot be imported."""
 

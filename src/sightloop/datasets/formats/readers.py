@@ -12,6 +12,7 @@ from sightloop.datasets.formats.cvat import find_cvat, read_cvat
 from sightloop.datasets.formats.dvc import read_dvc
 from sightloop.datasets.formats.dvc_files import is_dvc
 from sightloop.datasets.formats.label_studio import find_label_studio, read_label_studio
+from sightloop.datasets.formats.images_only import read_images_only
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.formats.voc import is_voc, read_voc
 
@@ -38,6 +39,8 @@ READERS: Mapping[str, Reader] = {
     "dvc": Reader("DVC", is_dvc, _read_tracked),
     "cvat": Reader("CVAT XML", lambda path: find_cvat(path) is not None, read_cvat),
     "voc": Reader("Pascal VOC", is_voc, read_voc),
+    # Last: every folder is one of images when it is nothing else.
+    "images": Reader("images without labels", Path.is_dir, read_images_only),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 
@@ -48,10 +51,19 @@ def reader_for(path: Path, name: str) -> Reader:
     Raises:
         UnknownFormat: there is no such format, or none fits.
     """
+    return READERS[format_of(path, name)]
+
+
+def format_of(path: Path, name: str) -> str:
+    """The name itself; of `auto`, that of the first format that fits the path.
+
+    Raises:
+        UnknownFormat: there is no such format, or none fits.
+    """
     if name in READERS:
-        return READERS[name]
+        return name
     if name == "auto":
-        for reader in READERS.values():
+        for known, reader in READERS.items():
             if reader.fits(path):
-                return reader
+                return known
     raise UnknownFormat(path=str(path), name=name, known=list(READERS))
