@@ -18,7 +18,7 @@ from sightloop.datasets.formats.cvat import (
     Z_ORDER,
 )
 from sightloop.datasets.formats.cvat_labels import skeleton_svg
-from sightloop.datasets.formats.left_behind import left_behind
+from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable, number_text, survives, text_of
 from sightloop.datasets.formats.safe_names import SafeNames
@@ -35,7 +35,6 @@ from sightloop.datasets.geometry import (
 )
 from sightloop.datasets.masks import bounds_of_runs, decoded, runs_of
 from sightloop.datasets.records import CommitRecord
-from sightloop.datasets.splits import split_of
 from sightloop.datasets.truths import is_true
 from sightloop.datasets.values import Annotation, AttributeValue, ClassId, Sample, TaxonomyClass
 
@@ -44,7 +43,6 @@ SPLIT_KEY = "split_key"
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 _TAKEN = {"id", "name", "width", "height", "subset", "task_id", SPLIT_KEY}
-_SUBSETS = {"train": "train", "val": "val", "test": "test"}
 _DIGITS = 9
 """Decimals of angles and of boxes before they are turned: a millionth of a pixel far out."""
 
@@ -57,7 +55,6 @@ class CvatWriter:
 
     def __init__(self, record: CommitRecord, folder: Path) -> None:
         self._folder = folder
-        self._rule = record.split_rule
         self._taxonomy = record.taxonomy
         self._classes = {one.id: one for one in record.taxonomy.classes}
         self._names = SafeNames()
@@ -86,11 +83,13 @@ class CvatWriter:
             "width": sample.width_px,
             "height": sample.height_px,
         }
-        if (split := split_of(sample, self._rule)) in _SUBSETS:
-            fields["subset"] = _SUBSETS[split]
+        if sample.reserved is not None and sample.reserved != "audit":
+            # Only what was declared: with the rule's splits, labels that come back from CVAT
+            # would declare them and so change every sample.
+            fields["subset"] = sample.reserved
         own = {SPLIT_KEY: sample.split_key, **sample.slices}
         fields |= {key: value for key, value in own.items() if _fits(key, value)}
-        self._count_what_is_lost(sample)
+        self._count_what_is_lost(sample, name)
         self._file.write(f"<image{attributes(fields)}>\n")
         self._file.writelines(self._shapes(sample))
         self._file.write("</image>\n")
@@ -260,15 +259,12 @@ class CvatWriter:
                 self._fragile[one.class_id, key] += 1
             yield f"<attribute{attributes({'name': key})}>{escaped(text_of(value))}</attribute>"
 
-    def _count_what_is_lost(self, sample: Sample) -> None:
-        lost = set(left_behind(sample, self._taxonomy))
-        if sample.reserved != "audit":
-            lost.discard("reservation")
-        if any(not _fits(key, value, is_slice=True) for key, value in sample.slices.items()):
-            lost.add("slices")
-        if sample.split_key != sample.image and not _fits(SPLIT_KEY, sample.split_key):
-            lost.add("split key")
-        self.not_kept.update(lost)
+    def _count_what_is_lost(self, sample: Sample, name: str) -> None:
+        keeps = {"split by rule"} | (set() if sample.reserved == "audit" else {"reservation"})
+        slices = sample.slices.items()
+        keeps |= {"slices"} if all(_fits(*one, is_slice=True) for one in slices) else set()
+        keeps |= {"split key"} if _fits(SPLIT_KEY, sample.split_key) else set()
+        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
 
 
 def _is_own(key: str, one: Annotation) -> bool:

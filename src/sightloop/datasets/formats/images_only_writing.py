@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from sightloop.datasets.formats.file_names import FileNames
+from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.truths import is_true
 from sightloop.datasets.values import Sample
@@ -17,7 +18,7 @@ class ImagesWriter:
     n_annotations = 0
 
     def __init__(self, record: CommitRecord, folder: Path) -> None:
-        del record  # only formats with labels need the classes
+        self._taxonomy = record.taxonomy
         self._folder = folder
         self._names = FileNames()
         self.not_kept: Counter[str] = Counter()
@@ -25,9 +26,11 @@ class ImagesWriter:
     def add(self, sample: Sample) -> str:
         """Take the sample in; see `writers.Writer.add`."""
         self.not_kept["annotation"] += sum(is_true(one) for one in sample.annotations)
-        self.not_kept["slices"] += bool(sample.slices)
-        self.not_kept["split key"] += sample.split_key != sample.image
-        return self._names.name_for(sample)
+        name = self._names.name_for(sample)
+        # Whoever imports the images again does not touch the labels that they have.
+        keeps = {"partly labelled", "split by rule"}
+        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
+        return name
 
     def finish(self) -> None:
         """Nothing is left to write."""

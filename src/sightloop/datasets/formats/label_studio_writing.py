@@ -20,7 +20,7 @@ from sightloop.datasets.formats.label_studio import IMAGES_NAME, SPLIT, TASKS_NA
 from sightloop.datasets.formats.label_studio_images import LOCAL_FILES
 from sightloop.datasets.formats.label_studio_labels import CONFIG_NAME, config_of
 from sightloop.datasets.formats.label_studio_regions import is_remark, meta_lines
-from sightloop.datasets.formats.left_behind import left_behind
+from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable
 from sightloop.datasets.formats.turned_boxes import is_rectangle, turned_box_of
@@ -80,7 +80,7 @@ class LabelStudioWriter:
         task = {"id": self._n_tasks + 1, "data": data, "annotations": annotations}
         self._file.write(("[\n" if not self._n_tasks else ",\n") + json.dumps(task))
         self._n_tasks += 1
-        self._count_what_is_lost(sample, is_labelled=is_labelled)
+        self._count_what_is_lost(sample, name, is_labelled=is_labelled)
         return f"{IMAGES_NAME}/{name}"
 
     def finish(self) -> None:
@@ -184,17 +184,14 @@ class LabelStudioWriter:
             self.not_kept["place of a keypoint that is not labelled"] += any(
                 not seen and (x or y) for x, y, seen in triples
             )
-        elif isinstance(geometry, MaskPx):
-            pass
 
-    def _count_what_is_lost(self, sample: Sample, *, is_labelled: bool) -> None:
-        lost = set(left_behind(sample, self._taxonomy))
-        if sample.reserved != "audit":
-            lost.discard("reservation")
-        if not is_labelled:
-            lost.discard("partly labelled")
-        if sample.slices.keys() & _TAKEN or not all(sample.slices.values()):
-            lost.add("slices")
+    def _count_what_is_lost(self, sample: Sample, name: str, *, is_labelled: bool) -> None:
+        keeps = {"split by rule", "split key"}
+        keeps |= set() if sample.reserved == "audit" else {"reservation"}
+        keeps |= set() if is_labelled else {"partly labelled"}
+        if not sample.slices.keys() & _TAKEN and all(sample.slices.values()):
+            keeps.add("slices")
+        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
         for one in filter(is_true, sample.annotations):
             if isinstance(one.geometry, MaskPx):
                 size = SizePx(sample.width_px, sample.height_px)
@@ -202,7 +199,6 @@ class LabelStudioWriter:
                 self.not_kept["box of a mask"] += box != BoxPx(
                     one.geometry.x1, one.geometry.y1, one.geometry.x2, one.geometry.y2
                 )
-        self.not_kept.update(lost)
 
 
 def _region(kind: str, label: str, value: dict[str, Any], *, name: str = "") -> dict[str, Any]:

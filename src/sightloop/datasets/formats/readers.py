@@ -11,8 +11,8 @@ from sightloop.datasets.formats.coco import find_coco, read_coco_folder
 from sightloop.datasets.formats.cvat import find_cvat, read_cvat
 from sightloop.datasets.formats.dvc import read_dvc
 from sightloop.datasets.formats.dvc_files import is_dvc
-from sightloop.datasets.formats.label_studio import find_label_studio, read_label_studio
 from sightloop.datasets.formats.images_only import read_images_only
+from sightloop.datasets.formats.label_studio import find_label_studio, read_label_studio
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.formats.voc import is_voc, read_voc
 

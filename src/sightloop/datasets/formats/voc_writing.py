@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sightloop.datasets.formats.left_behind import left_behind
+from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.formats.plain_texts import is_writable, number_text, survives, text_of
 from sightloop.datasets.formats.safe_names import SafeNames
 from sightloop.datasets.formats.voc import (
@@ -59,7 +59,7 @@ class VocWriter:
         """Take the sample in; see `writers.Writer.add`."""
         name = self._files.name_for(sample)
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        self._count_what_is_lost(sample)
+        self._count_what_is_lost(sample, name)
         self._list(sample, stem)
         if is_labelled(sample):
             path = self._folder / ANNOTATIONS_NAME / f"{stem}.xml"
@@ -132,21 +132,15 @@ class VocWriter:
         self.not_kept["box narrower than a pixel"] += (xmax, ymax) != (box.x2, box.y2)
         return xmin, ymin, xmax, ymax
 
-    def _count_what_is_lost(self, sample: Sample) -> None:
-        lost = set(left_behind(sample, self._taxonomy))
-        if sample.reserved != "audit":
-            lost.discard("reservation")
-        if not is_labelled(sample):
-            lost.discard("partly labelled")
-        is_written = is_labelled(sample)
-        slices = sample.slices.items()
-        if any(not is_written or not _fits(key, value, is_slice=True) for key, value in slices):
-            lost.add("slices")
-        if sample.split_key != sample.image and not (
-            is_written and _fits(SPLIT_KEY, sample.split_key)
-        ):
-            lost.add("split key")
-        self.not_kept.update(lost)
+    def _count_what_is_lost(self, sample: Sample, name: str) -> None:
+        keeps = set() if sample.reserved == "audit" else {"reservation"}
+        if is_labelled(sample):
+            slices = sample.slices.items()
+            keeps |= {"slices"} if all(_fits(*one, is_slice=True) for one in slices) else set()
+            keeps |= {"split key"} if _fits(SPLIT_KEY, sample.split_key) else set()
+        else:
+            keeps.add("partly labelled")
+        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
 
     def _count_what_is_lost_of(self, one: Annotation) -> None:
         if isinstance(one.geometry, OrientedBoxPx):
