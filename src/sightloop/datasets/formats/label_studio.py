@@ -102,15 +102,23 @@ def _tasks_in(path: Path) -> list[Any]:
         why = error.strerror or "it cannot be read"
         raise NotFound(what="tasks file", name=str(path), hint=why) from error
     try:
-        tasks = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise WrongFormat(file=str(path), wanted=_TITLE, problem=f"no JSON ({error})") from error
+        tasks = msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        tasks = _lenient_json(content, path)
     if not isinstance(tasks, list) or not tasks:
         raise WrongFormat(file=str(path), wanted=_TITLE, problem="it is no list of tasks")
     if not any(isinstance(one, dict) and isinstance(one.get("data"), dict) for one in tasks):
         text = "no task has its `data`; export it as JSON, not as JSON-MIN"
         raise WrongFormat(file=str(path), wanted=_TITLE, problem=text)
     return tasks
+
+
+def _lenient_json(content: bytes, path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    # NaN is not JSON, but Python writes it: one bad region must not hide where it is.
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise WrongFormat(file=str(path), wanted=_TITLE, problem=f"no JSON ({error})") from error
 
 
 class _Impossible(Exception):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -43,15 +44,16 @@ _KNOWN = {"name", "bndbox", "part", "attributes", POSE, *FLAGS}
 _ABOUT_THE_FILE = {"filename", "folder", "path", "source", "owner", "size", "segmented", "object"}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _MAX_LIST_BYTES = 1 << 28
+_LOOKED_AT = 1000
+_FOLDERS_LOOKED_INTO = 5
+"""A folder of a million images must not be listed to find out that it is no VOC."""
 
 
 def is_voc(path: Path) -> bool:
     """Whether the folder has VOC annotations, in `Annotations/` or beside its images."""
     if not path.is_dir():
         return False
-    folder = _annotations_folder(path)
-    first = next((one for one in sorted(folder.glob("*.xml"))), None)
-    first = first or next(folder.rglob("*.xml"), None)
+    first = _first_xml(_annotations_folder(path), depth=2)
     return first is not None and root_name(first) == _ROOT
 
 
@@ -267,6 +269,18 @@ class _Reader:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 yield f"{at}:{number}", line.strip()
+
+
+def _first_xml(folder: Path, *, depth: int) -> Path | None:
+    """An XML file among the first entries of the folder, or of the first folders in it."""
+    with os.scandir(folder) as entries:
+        some = list(islice(entries, _LOOKED_AT))
+    names = sorted(one.path for one in some if one.name.lower().endswith(".xml"))
+    if names or depth == 0:
+        return Path(names[0]) if names else None
+    folders = sorted(one.path for one in some if one.is_dir(follow_symlinks=False))
+    found = (_first_xml(Path(one), depth=depth - 1) for one in folders[:_FOLDERS_LOOKED_INTO])
+    return next((one for one in found if one is not None), None)
 
 
 def _annotations_folder(root: Path) -> Path:
