@@ -32,6 +32,7 @@ from sightloop.datasets.values import (
     TaxonomyClass,
     imported_annotations,
 )
+from sightloop.kernel.blobs import BlobMissing
 from sightloop.testing.workspaces import LOCAL_CALL, fresh_workspace
 
 SIZE = SizePx(32, 24)
@@ -268,3 +269,52 @@ def test_exported_images_have_their_bytes(fmt, tmp_path, make_sample, jpeg):
         imported = import_dataset(workspace, LOCAL_CALL, request)
         assert (imported.n_samples, imported.problems) == (len(names), [])
     workspace.db.close()
+
+
+@pytest.mark.parametrize("fmt", [*FORMATS, "images"])
+def test_an_export_that_ends_by_an_error_leaves_nothing(fmt, tmp_path, make_sample, jpeg):
+    workspace = fresh_workspace(tmp_path / "workspace")
+    samples = [make_sample(seed, image=workspace.blobs.put(jpeg(seed))) for seed in range(3)]
+    target = Target("main", "m")
+    commit_change(
+        workspace, LOCAL_CALL, target=target, change_on=lambda _: Change(samples, Taxonomy(CLASSES))
+    )
+    workspace.blobs.local_path(max(samples, key=lambda one: one.id).image).unlink()
+    request = ExportDataset(ref="main", folder=str(tmp_path / "out"), format=fmt)
+    with pytest.raises(BlobMissing):
+        export_dataset(workspace, LOCAL_CALL, request)
+    assert [one.name for one in tmp_path.iterdir()] == ["workspace"]
+    workspace.db.close()
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_what_a_format_has_no_place_for_is_counted(fmt, tmp_path, make_sample, jpeg):
+    fields = {"reserved": "audit", "tags": ["odd"], "lane": "audit", "slices": {"a b": "\x01"}}
+    labels = [[LabelledObject("spot", WholeImage(), {}), LabelledObject("spot", turned_box(), {})]]
+    workspace = fresh_workspace(tmp_path / "workspace")
+    sample = make_sample(0, image=workspace.blobs.put(jpeg(0)), labelled_for=["spot"], **fields)
+    annotations = imported_annotations(sample.id, labels[0])
+    sample = type(sample)(**{**_fields(sample), "annotations": annotations})
+    target = Target("main", "m")
+    commit_change(
+        workspace,
+        LOCAL_CALL,
+        target=target,
+        change_on=lambda _: Change([sample], Taxonomy(CLASSES[:1])),
+    )
+    request = ExportDataset(ref="main", folder=str(tmp_path / "out"), format=fmt)
+    not_kept = export_dataset(workspace, LOCAL_CALL, request).not_kept
+    workspace.db.close()
+    expected = {"lane", "tags"}
+    if fmt != "dvc":
+        expected |= {"reservation"}
+    if fmt in ("voc", "cvat"):
+        expected |= {"slices"}
+    if fmt in ("voc", "dvc"):
+        expected |= {"class of a whole image", "turn of an oriented box"}
+    assert expected <= not_kept.keys()
+    assert set(not_kept.values()) == {1}
+
+
+def turned_box():
+    return rounded(OrientedBoxPx(TurnedBox(15, 10, 6, 4, 30).corners))

@@ -32,6 +32,7 @@ __all__ = [
     "plain_texts",
     "readers",
     "safe_names",
+    "text_parts",
     "turned_boxes",
     "voc",
     "voc_writing",

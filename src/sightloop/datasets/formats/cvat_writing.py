@@ -22,6 +22,7 @@ from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable, number_text, survives, text_of
 from sightloop.datasets.formats.safe_names import SafeNames
+from sightloop.datasets.formats.text_parts import TextPart
 from sightloop.datasets.formats.turned_boxes import is_rectangle, turned_box_of
 from sightloop.datasets.formats.xml_writing import attributes, escaped, tag
 from sightloop.datasets.geometry import (
@@ -62,8 +63,7 @@ class CvatWriter:
         self._n_annotations = 0
         self._kinds: dict[ClassId, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         self._fragile: Counter[tuple[ClassId, str]] = Counter()
-        self._body = folder / f".{ANNOTATIONS_NAME}.body"
-        self._file = self._body.open("w", encoding="utf-8", newline="")
+        self._body = TextPart(folder / f".{ANNOTATIONS_NAME}.part")
         self.not_kept: Counter[str] = Counter()
         for one in record.taxonomy.classes:
             self.not_kept["supercategory"] += bool(one.supercategory)
@@ -90,26 +90,19 @@ class CvatWriter:
         own = {SPLIT_KEY: sample.split_key, **sample.slices}
         fields |= {key: value for key, value in own.items() if _fits(key, value)}
         self._count_what_is_lost(sample, name)
-        self._file.write(f"<image{attributes(fields)}>\n")
-        self._file.writelines(self._shapes(sample))
-        self._file.write("</image>\n")
+        shapes = "".join(self._shapes(sample))
+        self._body.add(f"<image{attributes(fields)}>\n{shapes}</image>\n")
         self._n_images += 1
         return f"{IMAGES_NAME}/{name}"
 
     def finish(self) -> None:
         """Put the head before the images."""
-        self._file.close()
-        with (
-            self._body.open(encoding="utf-8", newline="") as body,
-            self.source().open("w", encoding="utf-8", newline="") as file,
-        ):
+        with self.source().open("w", encoding="utf-8", newline="") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
             file.write(tag("version", "1.1"))
             file.writelines(self._meta())
-            while piece := body.read(1 << 20):
-                file.write(piece)
+            self._body.move_into(file)
             file.write("</annotations>\n")
-        self._body.unlink()
         self.not_kept = +self.not_kept
 
     def images_folder(self) -> Path:

@@ -67,8 +67,11 @@ def results_in(found: Sequence[Json]) -> Results:
             results.unsupported.append((at, "it is no object", []))
     for at, one in known:
         _add_shape(results, at, one)
+    used = {one.index for one in results.regions.values()}
+    used |= {at for at, _, _ in results.unsupported}
     for at, one in known:
-        _add_answer(results, at, one)
+        if at not in used:
+            _add_answer(results, at, one)
     return results
 
 
@@ -132,9 +135,7 @@ def _add_answer(results: Results, at: int, one: Mapping[str, Json]) -> None:
         results.choices += _texts(value.get("choices"))
     elif name == "labels" or not name:
         results.unsupported.append((at, "it belongs to no region", []))
-    elif not any(region.index == at for region in results.regions.values()) and not any(
-        index == at for index, _, _ in results.unsupported
-    ):
+    else:
         results.left_out.append(name)
 
 

@@ -23,6 +23,7 @@ from sightloop.datasets.formats.label_studio_regions import is_remark, meta_line
 from sightloop.datasets.formats.losses import losses_of
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable
+from sightloop.datasets.formats.text_parts import TextPart
 from sightloop.datasets.formats.turned_boxes import is_rectangle, turned_box_of
 from sightloop.datasets.geometry import (
     BoxPx,
@@ -56,7 +57,7 @@ class LabelStudioWriter:
         self._names = FileNames()
         self._n_tasks = 0
         self._n_annotations = 0
-        self._file = self.source().open("w", encoding="utf-8")
+        self._tasks = TextPart(folder / f".{TASKS_NAME}.part")
         self.not_kept: Counter[str] = Counter()
         for one in record.taxonomy.classes:
             self.not_kept["supercategory"] += bool(one.supercategory)
@@ -78,15 +79,17 @@ class LabelStudioWriter:
         is_labelled = bool(sample.labelled_for or results)
         annotations = [{"result": results, "was_cancelled": False}] if is_labelled else []
         task = {"id": self._n_tasks + 1, "data": data, "annotations": annotations}
-        self._file.write(("[\n" if not self._n_tasks else ",\n") + json.dumps(task))
+        self._tasks.add((",\n" if self._n_tasks else "") + json.dumps(task))
         self._n_tasks += 1
         self._count_what_is_lost(sample, name, is_labelled=is_labelled)
         return f"{IMAGES_NAME}/{name}"
 
     def finish(self) -> None:
         """Close the list of tasks and write the project's configuration."""
-        self._file.write("\n]\n" if self._n_tasks else "[]\n")
-        self._file.close()
+        with self.source().open("w", encoding="utf-8") as file:
+            file.write("[\n")
+            self._tasks.move_into(file)
+            file.write("\n]\n")
         config = config_of(self._taxonomy.classes)
         (self._folder / CONFIG_NAME).write_text(config, encoding="utf-8")
         self.not_kept = +self.not_kept
