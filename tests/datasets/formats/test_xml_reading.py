@@ -1,5 +1,7 @@
 """XML from strangers cannot make the importer expand, fetch or overflow."""
 
+import gc
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
@@ -39,6 +41,20 @@ def test_children_come_with_their_text_attributes_and_lines(tmp_path):
 def test_what_is_not_read_says_why(tmp_path, text, why):
     with pytest.raises(UnreadableXml, match=why):
         read(tmp_path, text)
+
+
+def test_reading_leaves_nothing_that_only_a_collector_would_find(tmp_path):
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(50):
+            read(tmp_path, "<a><b>x</b></a>")
+            with pytest.raises(UnreadableXml):
+                read(tmp_path, "<a><b>x</a>")
+        assert len(gc.get_objects()) - before < 50
+    finally:
+        gc.enable()
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path):

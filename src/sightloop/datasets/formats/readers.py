@@ -11,7 +11,7 @@ from sightloop.datasets.formats.coco import find_coco, read_coco_folder
 from sightloop.datasets.formats.cvat import find_cvat, read_cvat
 from sightloop.datasets.formats.dvc import read_dvc
 from sightloop.datasets.formats.dvc_files import is_dvc
-from sightloop.datasets.formats.images_only import read_images_only
+from sightloop.datasets.formats.images_only import holds_images, read_images_only
 from sightloop.datasets.formats.label_studio import find_label_studio, read_label_studio
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.formats.voc import is_voc, read_voc
@@ -39,8 +39,8 @@ READERS: Mapping[str, Reader] = {
     "dvc": Reader("DVC", is_dvc, _read_tracked),
     "cvat": Reader("CVAT XML", lambda path: find_cvat(path) is not None, read_cvat),
     "voc": Reader("Pascal VOC", is_voc, read_voc),
-    # Last: every folder is one of images when it is nothing else.
-    "images": Reader("images without labels", Path.is_dir, read_images_only),
+    # Last: any folder with images is one of images when it is nothing else.
+    "images": Reader("images without labels", holds_images, read_images_only),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 

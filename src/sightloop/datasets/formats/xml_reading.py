@@ -7,6 +7,7 @@ memory of one image.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
@@ -57,8 +58,7 @@ class Element:
 def root_name(path: Path) -> str | None:
     """The name of the file's root element; None when it is no XML."""
     try:
-        with path.open("rb") as file:
-            parser = _Parser()
+        with path.open("rb") as file, _parser() as parser:
             parser.feed(file.read(_CHUNK_BYTES))
             return parser.root
     except (OSError, UnreadableXml):
@@ -73,8 +73,7 @@ def children_of(path: Path, root: str) -> Iterator[Element]:
             entities, or it is too large or too deep.
     """
     try:
-        with path.open("rb") as file:
-            parser = _Parser(root)
+        with path.open("rb") as file, _parser(root) as parser:
             n_bytes = 0
             while chunk := file.read(_CHUNK_BYTES):
                 n_bytes += len(chunk)
@@ -84,6 +83,15 @@ def children_of(path: Path, root: str) -> Iterator[Element]:
             yield from parser.feed(b"", is_last=True)
     except OSError as error:
         raise UnreadableXml(f"it cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def _parser(root: str | None = None) -> Iterator[_Parser]:
+    parser = _Parser(root)
+    try:
+        yield parser
+    finally:
+        parser.let_go()
 
 
 class _Parser:
@@ -113,6 +121,10 @@ class _Parser:
             raise UnreadableXml(f"it is no XML ({error})") from error
         done, self._done = self._done, []
         return done
+
+    def let_go(self) -> None:
+        """End the cycle with the parser's own handlers: imports run without a collector."""
+        del self._parser
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         line = self._parser.CurrentLineNumber
