@@ -197,7 +197,7 @@ class _Reader:
             text = f"{address[:200]} is not fetched; put the file below {self._folder}"
             gathering.problem("not_fetched", text, at=at, file=found.name)
             return None
-        new_id: RecordId = index if task.id is None else task.id
+        new_id = _id_of(task, index)
         results = annotation.get("result")
         sizes = (size_of(one) for one in _dicts(results))
         size = next((one for one in sizes if one is not None), None)
@@ -279,6 +279,13 @@ class _Reader:
         self.gathering.problem(kind, text, at=at, image=image, annotation_id=region)
         for name in labels or (None,):
             self.gathering.leave_out(image.id, name)
+
+
+def _id_of(task: _Task, index: int) -> RecordId:
+    """The task's id; its position when it has none, or one that no number type holds."""
+    if task.id is None or (isinstance(task.id, int) and abs(task.id) >= 2**63):
+        return index
+    return task.id
 
 
 def _newest(versions: Sequence[Mapping[str, Any]]) -> int | None:

@@ -27,6 +27,8 @@ Json = Any
 _KINDS = ("rectangle", "polygon", "brush", "keypoint")
 _ANSWERS = ("choices", "textarea", "rating", "number")
 _SEPARATOR = " = "
+_MAX_SIDE = 10**9
+_MAX_NUMBER = 2**63
 
 
 @dataclass(slots=True)
@@ -89,9 +91,9 @@ def is_remark(key: str) -> bool:
 def size_of(result: Mapping[str, Json]) -> SizePx | None:
     """The size of the image on which a result was drawn."""
     width, height = result.get("original_width"), result.get("original_height")
-    if type(width) is int and type(height) is int and width > 0 and height > 0:
-        return SizePx(width, height)
-    return None
+    if type(width) is not int or type(height) is not int:
+        return None
+    return SizePx(width, height) if 0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE else None
 
 
 def _add_shape(results: Results, at: int, one: Mapping[str, Json]) -> None:
@@ -144,7 +146,7 @@ def _answer(value: Mapping[str, Json], name: str) -> AttributeValue | None:
     if isinstance(found, bool) or found is None:
         return found
     if isinstance(found, int | float):
-        return found if math.isfinite(found) else None
+        return found if _is_storable(found) else None
     return "\n".join(_texts(found)) or None
 
 
@@ -168,9 +170,14 @@ def _scalar(text: str) -> AttributeValue | None:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, int | float) and not _is_storable(value):
         return None
     return value if isinstance(value, str | int | float) else None
+
+
+def _is_storable(number: int | float) -> bool:
+    """Whether JSON can hold it, and whoever reads JSON."""
+    return math.isfinite(number) and (type(number) is float or abs(number) < _MAX_NUMBER)
 
 
 def _texts(found: Json) -> list[str]:

@@ -44,6 +44,7 @@ _KNOWN = {"name", "bndbox", "part", "attributes", POSE, *FLAGS}
 _ABOUT_THE_FILE = {"filename", "folder", "path", "source", "owner", "size", "segmented", "object"}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _MAX_LIST_BYTES = 1 << 28
+_MAX_SIDE = 10**9
 _LOOKED_AT = 1000
 _FOLDERS_LOOKED_INTO = 5
 """A folder of a million images must not be listed to find out that it is no VOC."""
@@ -350,7 +351,7 @@ def _size_in(elements: Sequence[Element]) -> SizePx | None:
     if size is None:
         return None
     sides = [_number(size.text_of(side)) for side in ("width", "height")]
-    if any(side is None or side < 1 or side != int(side) for side in sides):
+    if any(side is None or not 1 <= side <= _MAX_SIDE or side != int(side) for side in sides):
         return None
     return SizePx(*(int(side) for side in sides if side is not None))
 
