@@ -143,6 +143,15 @@ def test_answers_and_remarks_about_a_region_are_attributes(run):
     }
 
 
+def test_a_remark_with_a_number_that_nothing_holds_stays_a_remark(run):
+    box = region("rectangle", BOX, meta={"text": [f"n = {10**400}", "m = 1e999", "k = 7"]})
+    answer = {"id": "r1", "type": "number", "from_name": "n", "value": {"number": 10**400}}
+    assert only(run(task(box, answer), strict=True)).attributes == {
+        "k": 7,
+        "note": f"n = {10**400}\nm = 1e999",
+    }
+
+
 def test_the_newest_annotation_counts_that_nobody_cancelled(run):
     def version(label, date, **fields):
         return {"result": [region("rectangle", BOX, label)], "updated_at": date, **fields}
@@ -218,6 +227,9 @@ def test_an_image_that_is_not_here_is_named(run, data, kind, why):
         (region("rectangle", {"x": 1, "y": 2}, id="n"), "wrong_shape", "width is 'None'"),
         (region("rectangle", {**BOX, "width": True}, id="n"), "wrong_shape", "width is 'True'"),
         (region("rectangle", {**BOX, "width": 0}, id="n"), "impossible_box", "has no area"),
+        (region("rectangle", {**BOX, "x": 10**400}, id="n"), "wrong_shape", "no number"),
+        (region("rectangle", {**BOX, "x": float("nan")}, id="n"), "wrong_shape", "no number"),
+        (region("polygon", {"points": [[1, 10**400]] * 3}, id="n"), "wrong_shape", "points"),
         (region("polygon", {"points": [[1, 2], [3]]}, id="n"), "wrong_shape", "points: "),
         (region("polygon", {"points": 3}, id="n"), "wrong_shape", "its points are no list"),
         (region("brush", {"rle": [1, 2]}, id="n"), "wrong_shape", "rle ends too early"),

@@ -10,7 +10,6 @@ cancelled; predictions do not.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -53,6 +52,8 @@ SPLIT = "split"
 """The task's field that says in which split it is."""
 
 _TITLE = "Label Studio JSON"
+_FAR = 1e12
+"""Percent beyond this, or what is no number, is no place on any image."""
 
 
 class _Task(msgspec.Struct):
@@ -388,7 +389,7 @@ def _scaled(region: Region, size: SizePx, *keys: str) -> tuple[float, ...]:
 def _numbers(region: Region, *keys: str) -> tuple[float, ...]:
     found = [region.value.get(key) for key in keys]
     for key, one in zip(keys, found, strict=True):
-        if isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one):
+        if isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < _FAR:
             raise _Impossible(f"{key} is {str(one)[:40]!r}, no number")
     return tuple(float(one) for one in found if one is not None)
 

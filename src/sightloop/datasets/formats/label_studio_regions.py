@@ -175,9 +175,10 @@ def _scalar(text: str) -> AttributeValue | None:
     return value if isinstance(value, str | int | float) else None
 
 
-def _is_storable(number: int | float) -> bool:
+def _is_storable(number: float) -> bool:
     """Whether JSON can hold it, and whoever reads JSON."""
-    return math.isfinite(number) and (type(number) is float or abs(number) < _MAX_NUMBER)
+    is_small = -_MAX_NUMBER < number < _MAX_NUMBER
+    return is_small or (type(number) is float and math.isfinite(number))
 
 
 def _texts(found: Json) -> list[str]:
