@@ -20,6 +20,11 @@ ProblemKind = Literal[
     "size_mismatch",
     "same_image_twice",
     "impossible_box",
+    "disagreement",
+    "two_splits",
+    "not_listed",
+    "bad_name",
+    "unreadable_labels",
 ]
 """Why a record cannot be imported."""
 
@@ -29,6 +34,9 @@ NoteKind = Literal[
     "field_left_out",
     "shape_left_out",
     "same_image_twice",
+    "file_left_out",
+    "misnamed_file",
+    "format_told",
 ]
 """What was done to a record that was imported."""
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from sightloop.datasets.formats.coco import ANNOTATIONS_NAME, AREA, IMAGES_NAME
+from sightloop.datasets.formats.coco import ANNOTATIONS_NAME, IMAGES_NAME
+from sightloop.datasets.formats.coco_records import AREA
 from sightloop.datasets.formats.file_names import FileNames
 from sightloop.datasets.formats.left_behind import left_behind
 from sightloop.datasets.formats.listing import SEGMENTATION

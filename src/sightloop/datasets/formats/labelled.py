@@ -108,7 +108,9 @@ def _labelled(listing: Listing, kept: Sequence[KeptImage]) -> list[LabelledImage
 def _labelled_for(
     class_ids: Mapping[ClassKey, ClassId], unlabelled: Collection[ClassKey]
 ) -> list[ClassId]:
-    return sorted(class_id for key, class_id in class_ids.items() if key not in unlabelled)
+    # Two keys may mean one class, which then needs both of them.
+    partly = {class_ids[key] for key in unlabelled if key in class_ids}
+    return sorted(set(class_ids.values()) - partly)
 
 
 def _has_equal_labels(one: LabelledImage, other: LabelledImage) -> bool:
