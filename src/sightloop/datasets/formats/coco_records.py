@@ -97,11 +97,6 @@ def written_attributes(record: dict[str, Any]) -> dict[str, AttributeValue]:
     return reader.listed(msgspec.convert(record, _Annotation), record).attributes
 
 
-def looks_like_coco(start: bytes) -> bool:
-    """Whether a file that begins so may be one: an object with one of the lists or `info`."""
-    return start.lstrip().startswith(b"{")
-
-
 _Raw = msgspec.Raw | Any
 """A record: bytes of JSON, or what a lenient reader made of them."""
 
@@ -186,7 +181,9 @@ class _FoundImage(NamedTuple):
 
 
 _IMAGE_FIELDS = {*_Image.__struct_fields__, "license", "flickr_url", "coco_url", "date_captured"}
-_ANNOTATION_FIELDS = set(_Annotation.__struct_fields__)
+ANNOTATION_FIELDS = frozenset(_Annotation.__struct_fields__)
+"""Fields of an annotation that COCO itself gives a meaning."""
+
 _NO_ATTRIBUTES: dict[str, AttributeValue] = {}
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -253,7 +250,7 @@ class _Reader:
     def listed(self, one: _Annotation, record: dict[str, Any]) -> ListedObject:
         """The annotation, with attributes from the fields that it alone has."""
         attributes: dict[str, AttributeValue] = {}
-        for key in record.keys() - _ANNOTATION_FIELDS:
+        for key in record.keys() - ANNOTATION_FIELDS if record else ():
             value = record[key]
             if _is_plain(value):
                 attributes[key] = value
@@ -278,7 +275,7 @@ class _Reader:
         if isinstance(raw, msgspec.Raw):
             try:
                 plain = _PLAIN.decode(raw)
-                if all(_is_text(one) for one in (plain.id, plain.image_id) if type(one) is str):
+                if type(plain.id) is type(plain.image_id) is int:  # texts are looked at below
                     return plain, self.listed(plain, {})
             except msgspec.DecodeError:  # it has fields of its own, or is not right
                 pass
