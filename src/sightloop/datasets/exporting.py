@@ -60,15 +60,19 @@ def export_dataset(workspace: Workspace, call: Call, request: ExportDataset) -> 
     kind = writer_for(request.format)
     folder = Path(request.folder)
     slice_fields: set[str] = set()
+    n_images = 0
     with workspace.db.read() as tx, new_folder(folder, mode=0o755) as partial:
         commit = resolve_ref(tx, request.ref)
         record = load_commit(tx, commit)
-        writer = kind.open(record, partial)
+        opened = kind.look(iterate_samples(tx, commit)) if kind.look else kind.open
+        writer = opened(record, partial)
         for done, sample in enumerate(iterate_samples(tx, commit), start=1):
-            path = partial / writer.add(sample)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(workspace.blobs.read(sample.image))
-            slice_fields |= sample.slices.keys()
+            if (name := writer.add(sample)) is not None:
+                path = partial / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(workspace.blobs.read(sample.image))
+                slice_fields |= sample.slices.keys()
+                n_images += 1
             call.progress("exporting images", done, record.n_samples)
         writer.finish()
         source, images = (
@@ -79,7 +83,7 @@ def export_dataset(workspace: Workspace, call: Call, request: ExportDataset) -> 
         format=request.format,
         source=str(source),
         images=str(images),
-        n_images=record.n_samples,
+        n_images=n_images,
         n_annotations=writer.n_annotations,
         slice_fields=sorted(slice_fields),
         not_kept=dict(sorted(writer.not_kept.items())),

@@ -9,6 +9,7 @@ import msgspec
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import Target, check_target, commit_change
 from sightloop.datasets.errors import BadFieldName, BadImport
+from sightloop.datasets.formats.archives import is_archive, unpacked
 from sightloop.datasets.formats.labelled import label_images, sample_of
 from sightloop.datasets.formats.listing import Listing, Source, WantedFields
 from sightloop.datasets.formats.readers import reader_for
@@ -29,7 +30,7 @@ class ImportDataset(msgspec.Struct, frozen=True, kw_only=True):
     """A data set in files, to be put onto a branch."""
 
     source: str
-    """Its folder, or the file that describes it."""
+    """Its folder, the file that describes it, or an archive (zip, tar, tar.gz) of the folder."""
     format: str = "auto"
     """One of `readers.READERS`; `auto` takes the first that fits."""
     images: str = ""
@@ -67,6 +68,7 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
 
     Raises:
         NotFound: the source or its image folder is not there.
+        BadArchive: the source is an archive that must not be unpacked.
         UnknownFormat: there is no such format, or none fits.
         BadFieldName: a field with that name cannot be a slice or split key.
         BadImport: records cannot be imported, and `strict` is set; nothing was imported.
@@ -77,7 +79,16 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     """
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
-    listing = _read(request, call.progress)
+    _check_fields(request)
+    path = Path(request.source)
+    if not is_archive(path):
+        return _import_from(workspace, call, request, path)
+    with unpacked(path, call.progress) as folder:
+        return _import_from(workspace, call, request, folder)
+
+
+def _import_from(workspace: Workspace, call: Call, request: ImportDataset, path: Path) -> Imported:
+    listing = _read(request, path, call.progress)
     folder = ImageFolder(listing.folder)
     with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
         found = label_images(listing, kept)
@@ -108,11 +119,13 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     )
 
 
-def _read(request: ImportDataset, progress: Progress) -> Listing:
+def _check_fields(request: ImportDataset) -> None:
     for field in filter(None, [request.split_key, *request.slice_fields]):
         if "=" in field:
             raise BadFieldName(field=field)
-    path = Path(request.source)
+
+
+def _read(request: ImportDataset, path: Path, progress: Progress) -> Listing:
     if not path.exists():
         raise NotFound(what="file or folder", name=request.source)
     source = Source(

@@ -5,13 +5,26 @@ here opens an image, runs anything that a file asks for, or leaves the folder it
 """
 
 __all__ = [
+    "archives",
+    "class_folders",
     "coco",
+    "coco_merging",
+    "coco_records",
     "coco_writing",
     "file_names",
     "labelled",
     "left_behind",
     "listing",
+    "ndjson_writing",
     "placing",
     "readers",
+    "split_names",
     "writers",
+    "yolo",
+    "yolo_files",
+    "yolo_labels",
+    "yolo_ndjson",
+    "yolo_rows",
+    "yolo_writing",
+    "yolo_yaml",
 ]

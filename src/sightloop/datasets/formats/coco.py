@@ -45,9 +45,9 @@ def find_coco(path: Path) -> Path | None:
 def read_coco_folder(source: Source) -> Listing:
     """The data set in a folder, or in a file whose images lie near it.
 
-    A folder holds `annotations.json`, or files for its splits: `annotations/instances_train2017.json`
-    and so on, or `train/_annotations.coco.json`. Images lie in `images/`, in a folder named as the
-    split or the file (`train2017/`), or beside the file.
+    A folder holds `annotations.json`, or files for its splits: `instances_train2017.json` and so
+    on in `annotations/`, or `train/_annotations.coco.json`. Images lie in `images/`, in a folder
+    named as the split or the file (`train2017/`), or beside the file.
 
     Raises:
         NotFound: the annotation file or the image folder is not there.

@@ -37,7 +37,7 @@ class NamedFile(NamedTuple):
 
 
 def merged(files: Sequence[NamedFile], *, root: Path) -> Listing:
-    """One listing of all files. Where two disagree, the first is believed and the other reported."""
+    """One listing of all files. Where two disagree, the first is believed, the other reported."""
     folders = {one.folder for one in files}
     if len(files) == 1:
         file = files[0].file
@@ -97,9 +97,7 @@ class _Merge:
             for one in self._images.values()
         ]
         classes = dict(sorted(self._classes.items(), key=lambda item: str(item[0]).zfill(20)))
-        return Listing(
-            self._folder, images, self._objects, classes, self._problems, self._notes
-        )
+        return Listing(self._folder, images, self._objects, classes, self._problems, self._notes)
 
     def _class_keys(self, named: NamedFile, stem: str) -> dict[ClassKey, ClassKey]:
         """By which key the file's categories go here; one that means something else by none."""
@@ -131,7 +129,8 @@ class _Merge:
                 self._objects[image.id] = found
             return
         if difference := _difference(image, first):
-            text = f"{difference} in {self._image_from[image.file_name]}; what is said here is left out"
+            there = self._image_from[image.file_name]
+            text = f"{difference} in {there}; what is said here is left out"
             self._problem("disagreement", text, name, image)
             return
         self._images[image.file_name] = first._replace(

@@ -70,9 +70,7 @@ class CocoWriter:
         for one in sample.annotations:
             if is_true(one):
                 self._add_annotation(one, image_id, SizePx(sample.width_px, sample.height_px))
-        self.not_kept.update(
-            left_behind(sample, self._taxonomy, file_name=file_name, keeps=_KEEPS)
-        )
+        self.not_kept.update(left_behind(sample, self._taxonomy, file_name=file_name, keeps=_KEEPS))
         return f"{IMAGES_NAME}/{file_name}"
 
     @property
@@ -211,9 +209,7 @@ def _area_px2(geometry: Geometry, box_px2: float) -> float:
 
 def _attribute_fields(one: Annotation) -> dict[str, Any]:
     """Attributes as fields, but for those that would be taken for something else."""
-    fields = {
-        key: value for key, value in one.attributes.items() if key not in ANNOTATION_FIELDS
-    }
+    fields = {key: value for key, value in one.attributes.items() if key not in ANNOTATION_FIELDS}
     if type(area := one.attributes.get(AREA)) in (int, float):
         fields[AREA] = area
     outline = one.attributes.get(SEGMENTATION)

@@ -12,17 +12,23 @@ _NAME_BYTES = 255
 
 
 class FileNames:
-    """Gives every image a path of its own below the folder, its old one where that is possible."""
+    """Gives every image a path of its own below the folder, its old one where that is possible.
 
-    def __init__(self) -> None:
+    Args:
+        stems: two paths must differ in more than their suffix, because labels lie under the stem.
+    """
+
+    def __init__(self, *, stems: bool = False) -> None:
+        self._stems: set[PurePosixPath] | None = set() if stems else None
         self._files: set[PurePosixPath] = set()
         self._folders: set[PurePosixPath] = set()
 
-    def name_for(self, sample: Sample) -> str:
-        """The path; taken from now on."""
-        suffix = PurePosixPath(sample.file_name).suffix
-        stem = sample.file_name.removesuffix(suffix)
-        for name in (sample.file_name, f"{stem}-{sample.id[:8]}{suffix}"):
+    def name_for(self, sample: Sample, wanted: str | None = None) -> str:
+        """The path; taken from now on. `wanted` is another than the one it came with."""
+        wanted = sample.file_name if wanted is None else wanted
+        suffix = PurePosixPath(wanted).suffix
+        stem = wanted.removesuffix(suffix)
+        for name in (wanted, f"{stem}-{sample.id[:8]}{suffix}"):
             if _is_below(name) and self._take(PurePosixPath(name)):
                 return name
         name = f"{sample.id}.{extension_of(sample.media_type)}"
@@ -31,8 +37,12 @@ class FileNames:
 
     def _take(self, path: PurePosixPath) -> bool:
         folders = set(path.parents)
-        if path in self._files | self._folders or folders & self._files:
+        if path in self._files or path in self._folders or folders & self._files:
             return False
+        if self._stems is not None:
+            if path.with_suffix("") in self._stems:
+                return False
+            self._stems.add(path.with_suffix(""))
         self._files.add(path)
         self._folders |= folders
         return True

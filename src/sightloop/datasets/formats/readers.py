@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sightloop.datasets.errors import UnknownFormat
+from sightloop.datasets.formats.class_folders import has_class_folders, read_class_folders
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
 from sightloop.datasets.formats.listing import Listing, Source
+from sightloop.datasets.formats.yolo import find_yolo, reader_of
+from sightloop.datasets.formats.yolo_ndjson import find_ndjson, read_ndjson
 
 
 class Reader(NamedTuple):
@@ -21,8 +24,28 @@ class Reader(NamedTuple):
     read: Callable[[Source], Listing]
 
 
+def _never(_: Path) -> bool:
+    """Of formats that must be asked for by name."""
+    return False
+
+
 READERS: Mapping[str, Reader] = {
     "coco": Reader("COCO", lambda path: find_coco(path) is not None, read_coco_folder),
+    "yolo-ndjson": Reader(
+        "Ultralytics NDJSON", lambda path: find_ndjson(path) is not None, read_ndjson
+    ),
+    "yolo": Reader(
+        "YOLO, the task told from its labels",
+        lambda path: find_yolo(path) is not None,
+        reader_of(None),
+    ),
+    "yolo-classify": Reader(
+        "YOLO: class folders of whole images", has_class_folders, read_class_folders
+    ),
+    "yolo-detect": Reader("YOLO: boxes", _never, reader_of("detect")),
+    "yolo-segment": Reader("YOLO: outlines", _never, reader_of("segment")),
+    "yolo-pose": Reader("YOLO: keypoints", _never, reader_of("pose")),
+    "yolo-obb": Reader("YOLO: oriented boxes", _never, reader_of("obb")),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 
