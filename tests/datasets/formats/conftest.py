@@ -188,6 +188,17 @@ def rounds(tmp_path_factory, jpeg):
         one.close()
 
 
+@pytest.fixture(scope="session")
+def new_round(jpeg):
+    """Makes a round in a folder that is given; whoever asks for it closes it."""
+
+    def make(folder):
+        folder.mkdir()
+        return Round(folder, jpeg)
+
+    return make
+
+
 SHAPES = {
     "box": boxes,
     "polygon": polygons(),

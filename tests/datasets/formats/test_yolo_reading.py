@@ -305,7 +305,11 @@ PROBLEMS = {
     "missing": ["train/none.jpg (image train/none.jpg): there is no file"],
     "unlisted": ["more/9.jpg: it is in the folder but in no split"],
     "hidden": [],
-    "split out": ["data.yaml: /etc: train leads out of the data set's folder"],
+    "split out": [
+        "data.yaml: /etc: train leads out of the data set's folder",
+        "train/1.jpg: it is in the folder but in no split",
+        "train/2.jpg: it is in the folder but in no split",
+    ],
     "no split": ["data.yaml: test: test names what is not there"],
     "twice": ["data.yaml: train/1.jpg: 2 images of test are in train too and stay there"],
     "two names": ["data.yaml: 'names' has 'cat' twice; class 2 is left out"],

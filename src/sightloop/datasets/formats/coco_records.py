@@ -325,7 +325,7 @@ class _Reader:
         index: int,
     ) -> _Record | None:
         try:
-            converted = msgspec.convert(record, kind)
+            converted = msgspec.convert(_with_whole_numbers(record), kind)
             if all(_is_text(one) for one in msgspec.structs.astuple(converted) if type(one) is str):
                 return converted
             problem = "holds half a character, which no file name or text can have"
@@ -413,6 +413,17 @@ def shape_area_px2(shape: Shape) -> float | None:
             return None
         return float(area_px2(runs))
     return None
+
+
+_WHOLE = ("id", "image_id", "category_id", "width", "height", "iscrowd", "num_keypoints")
+
+
+def _with_whole_numbers(record: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The record with 3 where a tool wrote 3.0."""
+    if not isinstance(record, dict):
+        return record
+    whole = {key: record[key] for key in _WHOLE if isinstance(record.get(key), float)}
+    return record | {key: int(one) for key, one in whole.items() if one.is_integer()}
 
 
 def _plain(raw: _Raw) -> Any:  # noqa: ANN401 - any JSON value

@@ -151,6 +151,7 @@ class ClassFolderWriter:
         self._rule = record.split_rule
         self._folders = _class_folders(record.taxonomy)
         self._names = FileNames()
+        self._splits: set[Split] = {"train", "val"}
         self.n_annotations = 0
         found = [FoundClass(one) for one in sorted(self._folders.values())]
         self.not_kept: Counter[str] = Counter(
@@ -172,6 +173,7 @@ class ClassFolderWriter:
         if not classes:
             self.not_kept["image without a class"] += 1
             return None
+        self._splits.add(split)
         self.not_kept["second class of an image"] += len(classes) - 1
         self.n_annotations += 1
         folder = f"{split}/{min(classes)}"
@@ -184,9 +186,10 @@ class ClassFolderWriter:
         return name
 
     def finish(self) -> None:
-        """Make a folder for every class, and drop counts of nothing."""
-        for name in self._folders.values():
-            (self._folder / "train" / name).mkdir(parents=True, exist_ok=True)
+        """Make a folder for every class in every split: loaders number classes by their folders."""
+        for split in self._splits:
+            for name in self._folders.values():
+                (self._folder / split / name).mkdir(parents=True, exist_ok=True)
         self.not_kept = +self.not_kept
 
     def images_folder(self) -> Path:
