@@ -89,7 +89,9 @@ def oriented(draw):
 
 attributes = st.dictionaries(
     st.text(min_size=1, max_size=4),
-    st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False)
+    st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=4),
     max_size=2,
 )

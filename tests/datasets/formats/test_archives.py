@@ -31,9 +31,11 @@ def pack(path, members):
 
 def refused(path, limits=None):
     """Why the archive is not unpacked."""
-    with pytest.raises(BadArchive, match="nothing of it was imported") as caught:
-        with unpacked(path, silent, limits):
-            pass
+    with (
+        pytest.raises(BadArchive, match="nothing of it was imported") as caught,
+        unpacked(path, silent, limits),
+    ):
+        pass
     assert caught.value.code == "DATA-081"
     return caught.value.facts["problem"]
 

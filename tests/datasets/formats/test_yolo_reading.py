@@ -172,7 +172,7 @@ def test_a_class_called_no_is_called_no(plain, run, workspace):
 
 def test_a_download_is_named_and_never_run(plain, run, tmp_path):
     script = f"open({str(tmp_path / 'ran')!r}, 'w')"
-    plain.yaml(SPLITS + NAMES + f'download: |\n  {script}\n')
+    plain.yaml(SPLITS + NAMES + f"download: |\n  {script}\n")
     imported, _ = run(strict=True)
     (note,) = imported.notes
     assert str(note) == (
@@ -229,9 +229,7 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize(("line", "text", "labelled_for"), BAD_LINES.values(), ids=BAD_LINES)
-def test_a_bad_line_is_named_and_its_image_not_exhaustive(
-    plain, run, line, text, labelled_for
-):
+def test_a_bad_line_is_named_and_its_image_not_exhaustive(plain, run, line, text, labelled_for):
     plain.write("labels/train/1.txt", f"0 0.5 0.5 0.25 0.5\n\n{line}\n")
     imported, found = run()
     (problem,) = imported.problems
@@ -335,8 +333,7 @@ def test_whatever_is_wrong_is_named_and_the_rest_imported(plain, run, what):
 
 def test_a_name_that_is_not_utf8_is_reported_in_escapes(plain, run):
     name = os.fsencode(plain.root) + b"/images/train/caf\xe9.jpg"
-    with open(name, "wb") as file:
-        file.write(plain._jpeg(77))
+    Path(os.fsdecode(name)).write_bytes(plain._jpeg(77))
     imported, found = run()
     (problem,) = imported.problems
     assert str(problem) == r"train/caf\xe9.jpg: its name is not UTF-8; rename the file"

@@ -64,7 +64,9 @@ def test_what_a_task_can_say_comes_back_to_the_same_thousandth(
         way.sample(
             seed,
             data.draw(labels_of(*names, facts=st.just({}))),
-            file_name=f"{split}/{seed}.jpg" if format_ != "yolo-ndjson" else f"images/{split}/{seed}.jpg",
+            file_name=f"{split}/{seed}.jpg"
+            if format_ != "yolo-ndjson"
+            else f"images/{split}/{seed}.jpg",
             reserved=split,
         )
         for seed, split in enumerate(["train", "val", "test", "train"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sightloop.datasets.errors import NotClassFolders
 from sightloop.datasets.formats.listing import (
+    ClassKey,
     ListedImage,
     ListedObject,
     Listing,
@@ -61,7 +62,7 @@ def read_class_folders(source: Source) -> Listing:
             objects[found] = [ListedObject(None, name, OfWholeImage(), {})]
     if not images:
         raise NotClassFolders(folder=str(root))
-    classes = {name: FoundClass(name) for name in sorted(names)}
+    classes: dict[ClassKey, FoundClass] = {name: FoundClass(name) for name in sorted(names)}
     return Listing(root, images, objects, classes, problems, [])
 
 

@@ -82,12 +82,12 @@ def read_records(
     """
     records = _records(content, name=name)
     reader = _Reader(wanted, split)
-    classes = dict(sorted(reader.categories(records["categories"])))
+    classes: dict[ClassKey, FoundClass] = dict(sorted(reader.categories(records["categories"])))
     objects: dict[RecordId, list[ListedObject]] = {}
-    images = list(reader.images(records["images"]))
+    found_images = list(reader.images(records["images"]))
     for image_id, found in reader.annotations(records["annotations"]):
         objects.setdefault(image_id, []).append(found)
-    images = [_labelled_for(one, classes, objects.get(one.image.id, ())) for one in images]
+    images = [_labelled_for(one, classes, objects.get(one.image.id, ())) for one in found_images]
     return CocoFile(images, objects, classes, reader.problems, reader.notes())
 
 

@@ -209,7 +209,9 @@ def _area_px2(geometry: Geometry, box_px2: float) -> float:
 
 def _attribute_fields(one: Annotation) -> dict[str, Any]:
     """Attributes as fields, but for those that would be taken for something else."""
-    fields = {key: value for key, value in one.attributes.items() if key not in ANNOTATION_FIELDS}
+    fields: dict[str, Any] = {
+        key: value for key, value in one.attributes.items() if key not in ANNOTATION_FIELDS
+    }
     if type(area := one.attributes.get(AREA)) in (int, float):
         fields[AREA] = area
     outline = one.attributes.get(SEGMENTATION)

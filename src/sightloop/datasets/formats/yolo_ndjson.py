@@ -234,11 +234,13 @@ class _Reader:
         return None
 
     def _name_classes(self, head: _Head) -> None:
+        seen: set[str] = set()
         for index, name in head.class_names.items():
-            if not index.isdecimal() or name in {one.name for one in self._classes.values()}:
+            if not (index.isdecimal() and len(index) < 9) or name in seen:
                 text = f"class {index!r} {name!r} has no number or the name of another"
                 self._problems.append(Problem(kind="duplicate_id", text=text, at=f"{self._name}:1"))
                 continue
+            seen.add(name)
             keypoints = head.kpt_names.get(index, ())
             self._classes[int(index)] = FoundClass(name, keypoints=keypoints)
 

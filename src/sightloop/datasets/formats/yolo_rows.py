@@ -37,6 +37,9 @@ _TASK_OF: dict[type, YoloTask] = {
 }
 
 
+_TELLING: tuple[YoloTask, ...] = ("segment", "pose", "obb")
+
+
 class YoloRow(NamedTuple):
     """What a label row says of an annotation after its class, and what it does not."""
 
@@ -58,9 +61,9 @@ def task_of(samples: Iterable[Sample]) -> YoloTask:
     n_of: Counter[YoloTask] = Counter()
     for sample in samples:
         n_of.update(_TASK_OF[type(one.geometry)] for one in true_objects(sample))
-    telling = [(n_of[task], task) for task in ("obb", "segment", "pose") if n_of[task]]
-    if telling:
-        return max(telling)[1]
+    most = max(_TELLING, key=lambda task: n_of[task])
+    if n_of[most]:
+        return most
     return "detect" if n_of["detect"] or not n_of["classify"] else "classify"
 
 

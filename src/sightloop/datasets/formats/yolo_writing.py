@@ -130,7 +130,7 @@ class YoloWriter:
             yield " ".join([str(self._indices[one.class_id]), *numbers]) + "\n"
 
     def _description(self) -> dict[str, Any]:
-        splits = {
+        splits: dict[str, str] = {
             split: f"images/{split}" for split in ("train", "val", "test") if split in self._splits
         }
         # No `path`: splits count from the YAML's own folder, wherever it is moved to.

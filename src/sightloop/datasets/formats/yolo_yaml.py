@@ -95,7 +95,7 @@ class _TextLoader(yaml.BaseLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - yaml's own nodes
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
                 None, None, f"alias *{event.anchor} is not allowed", event.start_mark
             )
@@ -144,26 +144,32 @@ def _names(whole: dict[str, Any], path: Path, problems: list[Problem]) -> dict[i
     if value is None:
         return None if n_classes is None else {i: f"class_{i}" for i in range(n_classes)}
     if isinstance(value, list):
-        items = [(str(index), name) for index, name in enumerate(value)]
+        items: list[tuple[Any, Any]] = [(str(at), name) for at, name in enumerate(value)]
     elif isinstance(value, dict):
         items = list(value.items())
     else:
         raise NotYolo(file=str(path), problem="'names' is neither a list nor a mapping")
     names: dict[int, str] = {}
+    seen: set[str] = set()
     for index, name in items:
-        if not (isinstance(index, str) and index.isdecimal() and len(index) < 9):
+        if not _is_index(index):
             raise NotYolo(file=str(path), problem=f"'names' has the index {index!r}")
         if not isinstance(name, str) or not name:
             raise NotYolo(file=str(path), problem=f"'names' has no text for class {index}")
-        if name in names.values():
+        if name in seen:
             text = f"'names' has {name!r} twice; class {index} is left out"
             problems.append(Problem(kind="duplicate_id", text=text, at=path.name))
             continue
+        seen.add(name)
         names[int(index)] = name
     if n_classes is not None and n_classes != len(items):
         text = f"'nc' is {n_classes}, but 'names' has {len(items)}; the names count"
         problems.append(Problem(kind="disagreement", text=text, at=path.name))
     return dict(sorted(names.items()))
+
+
+def _is_index(value: object) -> bool:
+    return isinstance(value, str) and value.isdecimal() and len(value) < 9
 
 
 def _count(whole: dict[str, Any], path: Path) -> int | None:
@@ -182,7 +188,7 @@ def _layout(whole: dict[str, Any], path: Path) -> KeypointLayout | None:
     if not _given(whole, "kpt_shape"):
         return None
     value = whole["kpt_shape"]
-    fits = isinstance(value, list) and len(value) == 2 and all(str(x).isdecimal() for x in value)
+    fits = isinstance(value, list) and len(value) == 2 and all(map(_is_index, value))
     if not fits or not 1 <= int(value[0]) <= 10_000 or int(value[1]) not in (2, 3):
         raise NotYolo(
             file=str(path), problem=f"'kpt_shape' is {value!r}, not [number of points, 2 or 3]"
@@ -197,7 +203,7 @@ def _keypoint_names(whole: dict[str, Any]) -> dict[int, Sequence[str]]:
     return {
         int(index): names
         for index, names in value.items()
-        if str(index).isdecimal() and isinstance(names, list)
+        if _is_index(index) and isinstance(names, list)
         if all(isinstance(one, str) for one in names)
     }
 
