@@ -1,5 +1,6 @@
 """Archives: what is inside is imported as the folder would be, or the archive is refused."""
 
+import errno
 import io
 import tarfile
 import zipfile
@@ -7,9 +8,11 @@ import zipfile
 import pytest
 
 from sightloop.datasets.errors import BadArchive
+from sightloop.datasets.formats import archives
 from sightloop.datasets.formats.archives import Limits, unpacked
 from sightloop.datasets.importing import ImportDataset, import_dataset
 from sightloop.datasets.samples import read_commit
+from sightloop.kernel.errors import DiskFull
 from sightloop.kernel.progress import silent
 from sightloop.testing.workspaces import LOCAL_CALL
 
@@ -115,6 +118,23 @@ def test_two_members_of_one_name_refuse_the_archive(tmp_path, kind):
     with pytest.warns() if kind == "x.zip" else memoryview(b""):
         path = pack(tmp_path / kind, [("a", b"1"), ("a", b"2")])
     assert "two members want one place" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a/b"])
+def test_a_member_that_no_file_can_be_refuses_the_archive(tmp_path, name):
+    path = pack(tmp_path / "x.tar", [("a", b""), (name, b"")])
+    assert "cannot be written" in refused(path) or "one place" in refused(path)
+
+
+def test_a_full_disk_is_called_one(tmp_path, monkeypatch):
+    path = pack(tmp_path / "x.zip", [("a", b"1")])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives._Meter, "copy", full)
+    with pytest.raises(DiskFull), unpacked(path, silent):
+        pass
 
 
 def test_nothing_stays_of_an_unpacked_archive(tmp_path):

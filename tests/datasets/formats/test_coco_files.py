@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sightloop.datasets.errors import BadImport, NothingToCommit
+from sightloop.datasets.errors import BadImport
 from sightloop.datasets.geometry import BoxPx, KeypointsPx
 from sightloop.datasets.importing import ImportDataset, import_dataset
 from sightloop.datasets.samples import read_commit, read_samples
@@ -211,7 +211,7 @@ def test_a_file_whose_images_are_nowhere_asks_for_their_folder(folder, run):
     folder.write("annotations/instances_val.json", [folder.image("elsewhere/1.jpg")])
     _, found = run(images=str(folder.root / "elsewhere"))
     assert list(found) == ["1.jpg"]
-    with pytest.raises(NothingToCommit):
+    with pytest.raises(NotFound, match=r"no image folder '.*images'; name it with --images"):
         run(branch="none")
 
 

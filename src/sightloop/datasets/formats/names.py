@@ -1,0 +1,27 @@
+"""The names that `--format` takes, for help texts: importing this loads no reader and no writer."""
+
+from __future__ import annotations
+
+READ = (
+    "coco",
+    "yolo-ndjson",
+    "yolo",
+    "yolo-classify",
+    "yolo-detect",
+    "yolo-segment",
+    "yolo-pose",
+    "yolo-obb",
+)
+"""Formats that can be read; `auto` takes the first of them that fits."""
+
+WRITTEN = (
+    "coco",
+    "yolo",
+    "yolo-detect",
+    "yolo-segment",
+    "yolo-pose",
+    "yolo-obb",
+    "yolo-classify",
+    "yolo-ndjson",
+)
+"""Formats that can be written."""
