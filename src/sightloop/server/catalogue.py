@@ -14,7 +14,11 @@ from sightloop.datasets import (
     exporting,
     importing,
 )
+from sightloop.datasets.curation import duplicates, leaks, marking, suspects
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep import collecting, erasing, verifying
+from sightloop.datasets.working_copies import checkout, showing
+from sightloop.datasets.working_copies import committing as committing_copies
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
     device_details,
@@ -123,18 +127,31 @@ SERVICES: dict[str, Service] = {
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
+    "data.checkout": checkout.checkout_copy,
     "data.commit": commits.commit_samples,
+    "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
+    "data.duplicates": duplicates.find_duplicates,
+    "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
     "data.find": browsing.find_commit,
+    "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
+    "data.leaks": leaks.find_leaks,
+    "data.lift": marking.lift_quarantine,
     "data.log": commits.log_commits,
+    "data.quarantine": marking.quarantine_samples,
+    "data.quarantine_leaks": marking.quarantine_leaks,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "data.status": showing.show_status,
+    "data.suspects": suspects.find_suspects,
+    "data.tag_samples": marking.tag_samples,
+    "data.verify": verifying.verify_data,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,
@@ -205,11 +222,11 @@ SERVICES: dict[str, Service] = {
     "rollout.status": rollout_status.rollout_status,
     "rollout.watch": rollout_overview.watch_rollout,
     "runs.cancel": cancel_run,
-    "runs.job": training.show_job,
     "runs.curves": tracking.show_curves,
     "runs.experiments": tracking.list_experiments,
     "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
+    "runs.job": training.show_job,
     "runs.list": tracking.list_runs,
     "runs.log": run_logs.show_log,
     "runs.metrics": tracking.show_metrics,

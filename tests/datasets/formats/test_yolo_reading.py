@@ -293,14 +293,14 @@ def spoil(what):
 
 PROBLEMS = {
     "labels": ["labels/train/1.txt: train/1.jpg: its labels cannot be read: it is behind a symb"],
-    "image": ["train/1.jpg (image train/1.jpg): it is a symbolic link; its target may change"],
+    "image": ["train/1.jpg: it is a symbolic link; its target may change"],
     "folder": ["train/more: it is a symbolic link and is not followed"],
     "split": ["data.yaml: val: val is behind a symbolic link"],
     "latin": ["labels/train/1.txt: train/1.jpg: its labels cannot be read: it is not UTF-8 text"],
     "leads out": ["train.txt:2: ../../up.jpg: it leads out of the data set's folder"],
     "absolute": ["train.txt:2: /etc/up.jpg: it leads out of the data set's folder"],
     "no image": ["train.txt:2: notes.md: it is no image file's name"],
-    "missing": ["train/none.jpg (image train/none.jpg): there is no file"],
+    "missing": ["train/none.jpg: there is no file"],
     "unlisted": ["more/9.jpg: it is in the folder but in no split"],
     "hidden": [],
     "split out": [
@@ -312,8 +312,8 @@ PROBLEMS = {
     "twice": ["data.yaml: train/1.jpg: 2 images of test are in train too and stay there"],
     "two names": ["data.yaml: 'names' has 'cat' twice; class 2 is left out"],
     "wrong nc": ["data.yaml: 'nc' is 3, but 'names' has 2; the names count"],
-    "fake": ["train/1.jpg (image train/1.jpg): it is none of JPEG, PNG, WebP and BMP"],
-    "tiff": ["train/4.tif (image train/4.tif): it is none of JPEG, PNG, WebP and BMP"],
+    "fake": ["train/1.jpg: it is none of JPEG, PNG, WebP and BMP"],
+    "tiff": ["train/4.tif: it is none of JPEG, PNG, WebP and BMP"],
 }
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "coco_records",
     "coco_writing",
     "file_names",
+    "images_only",
     "labelled",
     "left_behind",
     "listing",

@@ -55,6 +55,7 @@ _SAME_AREA = 0.01
 
 _MORE_PIXELS_THAN_ANY = 1 << 53
 
+_HALF = "holds half a character, which no file name or text can have"
 _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
@@ -262,7 +263,10 @@ class _Reader:
         if one.iscrowd:
             attributes[CROWD] = True
         if one.segmentation and isinstance(shape, Keypoints):
-            attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
+            try:
+                attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
+            except UnicodeEncodeError:  # half a character where numbers should be
+                self._left_out[f"annotation field {SEGMENTATION!r}"] += 1
         if one.area is not None and _is_plain(one.area) and not _says_shape(one, shape):
             attributes[AREA] = one.area
         return ListedObject(one.id, one.category_id, shape, attributes or _NO_ATTRIBUTES)
@@ -328,9 +332,11 @@ class _Reader:
     ) -> _Record | None:
         try:
             converted = msgspec.convert(_with_whole_numbers(record), kind)
-            if all(_is_text(one) for one in msgspec.structs.astuple(converted) if type(one) is str):
+            if all(map(_is_text, _texts_in(converted))):
                 return converted
-            problem = "holds half a character, which no file name or text can have"
+            problem = _HALF
+        except UnicodeEncodeError:
+            problem = _HALF
         except msgspec.ValidationError as error:
             problem = str(error)
         found = record if isinstance(record, dict) else {}
@@ -416,6 +422,15 @@ def shape_area_px2(shape: Shape) -> float | None:
         n_pixels = area_px2(runs)
         return float(n_pixels) if abs(n_pixels) < _MORE_PIXELS_THAN_ANY else None
     return None
+
+
+def _texts_in(record: msgspec.Struct) -> Iterator[str]:
+    """Its texts, also those in lists: no annotation has so many that it would take long."""
+    for value in msgspec.structs.astuple(record):
+        if type(value) is str:
+            yield value
+        elif type(value) is list and value and type(value[0]) is str:
+            yield from (one for one in value if type(one) is str)
 
 
 _WHOLE = ("id", "image_id", "category_id", "width", "height", "iscrowd", "num_keypoints")

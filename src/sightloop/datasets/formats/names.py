@@ -11,6 +11,7 @@ READ = (
     "yolo-segment",
     "yolo-pose",
     "yolo-obb",
+    "images",
 )
 """Formats that can be read; `auto` takes the first of them that fits."""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.class_folders import has_class_folders, read_class_folders
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
+from sightloop.datasets.formats.images_only import holds_images, read_images_only
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.formats.yolo import find_yolo, reader_of
 from sightloop.datasets.formats.yolo_ndjson import find_ndjson, read_ndjson
@@ -46,6 +47,8 @@ READERS: Mapping[str, Reader] = {
     "yolo-segment": Reader("YOLO: outlines", _never, reader_of("segment")),
     "yolo-pose": Reader("YOLO: keypoints", _never, reader_of("pose")),
     "yolo-obb": Reader("YOLO: oriented boxes", _never, reader_of("obb")),
+    # Last: any folder with images is one of images when it is nothing else.
+    "images": Reader("images without labels", holds_images, read_images_only),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 
@@ -56,10 +59,19 @@ def reader_for(path: Path, name: str) -> Reader:
     Raises:
         UnknownFormat: there is no such format, or none fits.
     """
+    return READERS[format_of(path, name)]
+
+
+def format_of(path: Path, name: str) -> str:
+    """The name itself; of `auto`, that of the first format that fits the path.
+
+    Raises:
+        UnknownFormat: there is no such format, or none fits.
+    """
     if name in READERS:
-        return READERS[name]
+        return name
     if name == "auto":
-        for reader in READERS.values():
+        for known, reader in READERS.items():
             if reader.fits(path):
-                return reader
+                return known
     raise UnknownFormat(path=str(path), name=name, known=list(READERS))

@@ -103,7 +103,8 @@ def _root(folder: Path, path: str, source: Source, notes: list[Note], *, name: s
     if source.images is not None:
         if not source.images.is_dir():
             raise NotFound(what="image folder", name=str(source.images))
-        return source.images.resolve()
+        images = source.images.resolve()
+        return images.parent if images.name == "images" else images
     folder = folder.resolve()
     if not path:
         return folder

@@ -25,6 +25,7 @@ from sightloop.datasets.formats.yolo_rows import (
     true_objects,
     written,
 )
+from sightloop.datasets.formats.yolo_yaml import AUDIT_COMMENT
 from sightloop.datasets.geometry import KeypointsPx, SizePx, WholeImage
 from sightloop.datasets.media import extension_of
 from sightloop.datasets.records import CommitRecord
@@ -36,8 +37,9 @@ from sightloop.datasets.values import Annotation, Sample, Split, Taxonomy
 YAML_NAME = "data.yaml"
 _KEEPS = frozenset({"reservation"})
 _AUDIT = (
-    "# images/audit holds images that were drawn at random and are held back: what a model scores\n"
-    "# on them says how good it is, as long as it was never trained or tuned on them.\n"
+    f"{AUDIT_COMMENT} images/audit\n"
+    "# These images were drawn at random and are held back: what a model scores on them says how\n"
+    "# good it is, as long as it was never trained or tuned on them.\n"
 )
 
 
@@ -91,8 +93,6 @@ class YoloWriter:
         name = self._names.name_for(sample, wanted)
         if not name.startswith(f"{split}/"):
             name = f"{split}/{name}"
-        if split == "audit":
-            self.not_kept["audit, in no split list"] += 1
         self.not_kept.update(left_behind(sample, self._taxonomy, file_name=name, keeps=_KEEPS))
         path = self._folder / label_path(f"images/{name}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,8 @@ class YoloWriter:
         self.source().write_text(audit + text, encoding="utf-8")
 
     def images_folder(self) -> Path:
-        """The folder that splits count from."""
-        return self._folder
+        """The folder of the split folders."""
+        return self._folder / "images"
 
     def source(self) -> Path:
         """The YAML."""

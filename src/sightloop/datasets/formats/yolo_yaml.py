@@ -29,6 +29,12 @@ _SPLITS: Mapping[str, Split] = {
     "valid": "val",
     "test": "test",
 }
+AUDIT_COMMENT = "# audit:"
+"""How the first line of a YAML of ours names the folder of images that no training may see.
+
+A comment, so that no other tool takes it for a split.
+"""
+
 _NO_VALUE = ("", "~", "null", "None")
 _KNOWN = {*_SPLITS, "path", "names", "nc", "kpt_shape", "kpt_names", "flip_idx", "task", "download"}
 
@@ -65,7 +71,7 @@ def read_dataset_yaml(path: Path) -> DatasetFile:
         NotFound: there is no such file.
         NotYolo: it is no YAML, or not of this kind.
     """
-    whole = _load(path)
+    whole, audit = _load(path)
     problems: list[Problem] = []
     notes = [
         Note(kind="field_left_out", text=f"{key!r} is not kept", at=path.name)
@@ -80,7 +86,7 @@ def read_dataset_yaml(path: Path) -> DatasetFile:
     names = _names(whole, path, problems)
     return DatasetFile(
         path=str(whole.get("path") or "") if _given(whole, "path") else "",
-        splits=_splits(whole, path),
+        splits=_splits(whole, path) | audit,
         names=names,
         keypoints=_layout(whole, path),
         keypoint_names=_keypoint_names(whole),
@@ -102,7 +108,7 @@ class _TextLoader(yaml.BaseLoader):
         return super().compose_node(parent, index)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> tuple[dict[str, Any], dict[Split, list[str]]]:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -118,7 +124,15 @@ def _load(path: Path) -> dict[str, Any]:
         raise NotYolo(file=str(path), problem=f"it is not YAML ({why})") from error
     if not isinstance(whole, dict) or not all(isinstance(key, str) for key in whole):
         raise NotYolo(file=str(path), problem="it holds no mapping of names to values")
-    return whole
+    return whole, _audit(content)
+
+
+def _audit(content: bytes) -> dict[Split, list[str]]:
+    """Where images that are held back for audit lie, from the comment at the top that says it."""
+    first = content.split(b"\n", 1)[0].decode("utf-8", "replace")
+    if not first.startswith(AUDIT_COMMENT):
+        return {}
+    return {"audit": [first.removeprefix(AUDIT_COMMENT).strip()]}
 
 
 def _given(whole: dict[str, Any], key: str) -> bool:
