@@ -24,6 +24,10 @@ ProblemKind = Literal[
     "two_splits",
     "not_fetched",
     "damaged_file",
+    "disagreement",
+    "not_listed",
+    "bad_name",
+    "unreadable_labels",
     "erased",
 ]
 """Why a record cannot be imported."""
@@ -39,6 +43,9 @@ NoteKind = Literal[
     "merged_outlines",
     "not_labelled",
     "other_labels",
+    "file_left_out",
+    "misnamed_file",
+    "format_told",
 ]
 """What was done to a record that was imported."""
 

@@ -33,7 +33,7 @@ from sightloop.datasets.formats.listing import (
     Source,
 )
 from sightloop.datasets.formats.outlines import keypoints_in_box
-from sightloop.datasets.formats.plain_texts import split_named
+from sightloop.datasets.formats.split_names import split_named
 from sightloop.datasets.formats.turned_boxes import turned_about_center
 from sightloop.datasets.formats.xml_reading import Element, UnreadableXml, children_of, root_name
 from sightloop.datasets.geometry import SizePx

@@ -18,7 +18,7 @@ from sightloop.datasets.formats.cvat import (
     Z_ORDER,
 )
 from sightloop.datasets.formats.cvat_labels import skeleton_svg
-from sightloop.datasets.formats.losses import losses_of
+from sightloop.datasets.formats.left_behind import left_behind
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable, number_text, survives, text_of
 from sightloop.datasets.formats.safe_names import SafeNames
@@ -257,7 +257,7 @@ class CvatWriter:
         slices = sample.slices.items()
         keeps |= {"slices"} if all(_fits(*one, is_slice=True) for one in slices) else set()
         keeps |= {"split key"} if _fits(SPLIT_KEY, sample.split_key) else set()
-        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
+        self.not_kept.update(left_behind(sample, self._taxonomy, file_name=name, keeps=keeps))
 
 
 def _is_own(key: str, one: Annotation) -> bool:

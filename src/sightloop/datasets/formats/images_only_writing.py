@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from sightloop.datasets.formats.file_names import FileNames
-from sightloop.datasets.formats.losses import losses_of
+from sightloop.datasets.formats.left_behind import left_behind
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.truths import is_true
 from sightloop.datasets.values import Sample
@@ -29,7 +29,7 @@ class ImagesWriter:
         name = self._names.name_for(sample)
         # Whoever imports the images again does not touch the labels that they have.
         keeps = {"partly labelled", "split by rule"}
-        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
+        self.not_kept.update(left_behind(sample, self._taxonomy, file_name=name, keeps=keeps))
         return name
 
     def finish(self) -> None:

@@ -37,7 +37,8 @@ from sightloop.datasets.formats.listing import (
     Source,
 )
 from sightloop.datasets.formats.outlines import keypoints_in_box
-from sightloop.datasets.formats.plain_texts import split_named, text_of
+from sightloop.datasets.formats.plain_texts import text_of
+from sightloop.datasets.formats.split_names import split_named
 from sightloop.datasets.formats.turned_boxes import TurnedBox
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.masks import encoded

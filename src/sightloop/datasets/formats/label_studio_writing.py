@@ -20,7 +20,7 @@ from sightloop.datasets.formats.label_studio import IMAGES_NAME, SPLIT, TASKS_NA
 from sightloop.datasets.formats.label_studio_images import LOCAL_FILES
 from sightloop.datasets.formats.label_studio_labels import CONFIG_NAME, config_of
 from sightloop.datasets.formats.label_studio_regions import is_remark, meta_lines
-from sightloop.datasets.formats.losses import losses_of
+from sightloop.datasets.formats.left_behind import left_behind
 from sightloop.datasets.formats.outlines import has_own_box
 from sightloop.datasets.formats.plain_texts import is_writable
 from sightloop.datasets.formats.text_parts import TextPart
@@ -194,7 +194,7 @@ class LabelStudioWriter:
         keeps |= set() if is_labelled else {"partly labelled"}
         if not sample.slices.keys() & _TAKEN and all(sample.slices.values()):
             keeps.add("slices")
-        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
+        self.not_kept.update(left_behind(sample, self._taxonomy, file_name=name, keeps=keeps))
         for one in filter(is_true, sample.annotations):
             if isinstance(one.geometry, MaskPx):
                 size = SizePx(sample.width_px, sample.height_px)

@@ -5,21 +5,11 @@ from __future__ import annotations
 import math
 import re
 
-from sightloop.datasets.values import AttributeValue, Split
+from sightloop.datasets.values import AttributeValue
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def value_in(text: str) -> AttributeValue:
@@ -60,15 +50,6 @@ def is_writable(text: str) -> bool:
 def writable(text: str) -> str:
     """The text without the characters that XML cannot hold."""
     return _NOT_IN_XML.sub("", text.replace("\r", ""))
-
-
-def split_named(text: str) -> Split | None:
-    """The split that people call so; None when it is another word.
-
-    >>> split_named("Validation"), split_named("holdout")
-    ('val', None)
-    """
-    return _SPLITS.get(text.casefold())
 
 
 def number_text(number: float) -> str:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from sightloop.datasets.errors import WrongFormat
 from sightloop.datasets.formats.gathering import Gathering, in_order, with_wanted
 from sightloop.datasets.formats.listing import Box, ListedImage, ListedObject, Listing, Source
-from sightloop.datasets.formats.plain_texts import split_named, value_in
+from sightloop.datasets.formats.plain_texts import value_in
+from sightloop.datasets.formats.split_names import split_named
 from sightloop.datasets.formats.xml_reading import Element, UnreadableXml, children_of, root_name
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.media import IMAGE_ENDINGS

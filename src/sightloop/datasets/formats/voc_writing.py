@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sightloop.datasets.formats.losses import losses_of
+from sightloop.datasets.formats.left_behind import left_behind
 from sightloop.datasets.formats.plain_texts import is_writable, number_text, survives, text_of
 from sightloop.datasets.formats.safe_names import SafeNames
 from sightloop.datasets.formats.voc import (
@@ -140,7 +140,7 @@ class VocWriter:
             keeps |= {"split key"} if _fits(SPLIT_KEY, sample.split_key) else set()
         else:
             keeps.add("partly labelled")
-        self.not_kept.update(losses_of(sample, self._taxonomy, file_name=name, keeps=keeps))
+        self.not_kept.update(left_behind(sample, self._taxonomy, file_name=name, keeps=keeps))
 
     def _count_what_is_lost_of(self, one: Annotation) -> None:
         if isinstance(one.geometry, OrientedBoxPx):
