@@ -151,7 +151,7 @@ def without_defaults(annotation):
         for key, value in annotation.attributes.items()
         if not (key == "truncated" and value is False)
     }
-    return annotation.class_id, annotation.geometry, kept
+    return annotation.class_id, annotation.geometry, sorted(kept.items())
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
