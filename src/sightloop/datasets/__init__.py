@@ -31,6 +31,7 @@ __all__ = [
     "prepared",
     "problems",
     "records",
+    "remotes",
     "samples",
     "splits",
     "statistics",

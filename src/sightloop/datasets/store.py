@@ -41,7 +41,8 @@ from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
 ObjectKind = Literal["row", "node", "taxonomy", "commit"]
-RefKind = Literal["branch", "tag"]
+RefKind = Literal["branch", "tag", "remote"]
+"""`remote`: where a branch of a remote was when it was last looked at, as REMOTE/BRANCH."""
 
 _PER_STATEMENT = 5_000
 """Values named in one SELECT; SQLite allows 32,766."""
@@ -129,6 +130,15 @@ def read_object(tx: Tx, digest: Digest) -> bytes:
     """
     key = object_key(digest)
     return read_objects(tx, [key])[key]
+
+
+def present_objects(tx: Tx, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
+    """Those of the keys that are objects here; their bytes are not read."""
+    found: set[ObjectKey] = set()
+    for some in _chunks(keys):
+        query = select(_objects.c.digest).where(_objects.c.digest.in_(some))
+        found.update(ObjectKey(key) for key in tx.scalars(query))
+    return found
 
 
 def find_commits(tx: Tx, hex_prefix: str, *, limit: int = 10) -> list[Digest]:
@@ -220,6 +230,17 @@ def advance_branch(
             return
     found = find_ref(tx, "branch", branch)
     raise HeadMoved(branch=branch, expected=expected, found=found.commit if found else None)
+
+
+def set_ref(tx: Tx, ref: Ref) -> None:
+    """Make the ref point there, wherever it was: for what only mirrors another place."""
+    moved = tx.execute(
+        update(_refs)
+        .where((_refs.c.kind == ref.kind) & (_refs.c.name == ref.name))
+        .values(commit_digest=ref.commit, moved_at_ms=ref.moved_at_ms)
+    )
+    if moved.rowcount == 0:
+        create_ref(tx, ref)
 
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -118,8 +118,12 @@ class LocalBlobs:
     between leaves temporary files or blobs without a reference, never a name with wrong bytes.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, explain: Callable[[Digest], BlobMissing] | None = None
+    ) -> None:
+        """`explain` may know why a blob is missing and what to do; asked only then."""
         self.root = root
+        self._explain = explain or _unexplained
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -174,7 +178,7 @@ class LocalBlobs:
         """Its file; see `Blobs.local_path`."""
         path = _path_of(self.root, parse_digest(digest))
         if not path.exists():
-            raise BlobMissing(digest=digest)
+            raise self._explain(digest)
         return path
 
 
@@ -258,6 +262,10 @@ class LocalBatch:
             temporary.unlink(missing_ok=True)
             raise
         return temporary
+
+
+def _unexplained(digest: Digest) -> BlobMissing:
+    return BlobMissing(digest=digest)
 
 
 def _path_of(root: Path, digest: Digest) -> Path:
