@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sightloop.cli import data_remotes
 from sightloop.cli.command import Session, command
 
 
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     command(data, "sample")(sample)
     command(data, "stats")(stats)
     command(data, "diff")(diff)
+    data_remotes.register(data)
 
 
 def import_(

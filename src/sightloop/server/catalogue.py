@@ -14,6 +14,8 @@ from sightloop.datasets import (
     exporting,
     importing,
 )
+from sightloop.datasets.remotes import fetching, naming, pulling, pushing
+from sightloop.datasets.remotes.naming import KnownRemote
 from sightloop.datasets.store import Ref
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
@@ -84,6 +86,11 @@ def list_branches(workspace: Workspace, call: Call, request: Nothing) -> list[Re
     return branches.list_branches(workspace, call)
 
 
+def known_remotes(workspace: Workspace, call: Call, request: Nothing) -> list[KnownRemote]:  # noqa: ARG001
+    """Every remote, by name."""
+    return naming.known_remotes(workspace, call)
+
+
 def train_now(workspace: Workspace, call: Call, request: TrainRequest) -> Run:
     """Train, and answer when the run has ended; the job survives the caller."""
     control = StepControl(threading.Event(), progress=call.progress)
@@ -126,10 +133,16 @@ SERVICES: dict[str, Service] = {
     "data.commit": commits.commit_samples,
     "data.diff": comparing.diff_commits,
     "data.export": exporting.export_dataset,
+    "data.fetch": fetching.fetch,
     "data.find": browsing.find_commit,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
     "data.log": commits.log_commits,
+    "data.pull": pulling.pull,
+    "data.push": pushing.push,
+    "data.remote_add": naming.add_remote,
+    "data.remote_remove": naming.remove_remote,
+    "data.remotes": known_remotes,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,
     "data.samples": browsing.list_samples,
