@@ -36,6 +36,7 @@ ROOMS_WITH_TABLES = (
     "kernel.tokens",
     "datasets.remotes.store",
     "datasets.store",
+    "datasets.tombstones",
     "tracking.store",
     "training.store",
     "evaluation.store",

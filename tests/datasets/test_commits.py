@@ -19,9 +19,9 @@ from sightloop.datasets.drafts import DATASET_COMMITTED, Target, commit_change
 from sightloop.datasets.errors import (
     BadRefName,
     BadSample,
-    BranchExists,
     HeadMoved,
     NothingToCommit,
+    RefExists,
     SplitRuleDiffers,
 )
 from sightloop.datasets.geometry import BoxPx
@@ -302,7 +302,7 @@ def test_a_branch_begins_where_it_is_put_and_moves_alone(workspace, stored, comm
 
 def test_a_branch_name_is_given_once(workspace, stored, commit):
     commit(stored(0))
-    with pytest.raises(BranchExists, match="choose another name") as caught:
+    with pytest.raises(RefExists, match="choose another name") as caught:
         create_branch(workspace, LOCAL_CALL, CreateBranch(name="main", at="main"))
     assert caught.value.code == "DATA-021"
 

@@ -10,16 +10,16 @@ from sightloop.datasets import store
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.errors import (
     AmbiguousRef,
-    BranchExists,
     HeadMoved,
     NoSuchRef,
     ObjectDamaged,
     ObjectMissing,
+    RefExists,
 )
 from sightloop.datasets.keys import ObjectKey, digest_of_key
 from sightloop.kernel.digests import digest_of
 
-FIRST, SECOND = digest_of(b"1"), digest_of(b"2")
+FIRST, SECOND, THIRD = digest_of(b"1"), digest_of(b"2"), digest_of(b"3")
 
 
 def an_object(content: bytes, kind="row"):
@@ -81,7 +81,7 @@ def test_branches_and_tags_have_names_of_their_own(workspace):
     with workspace.db.write() as tx:
         store.create_ref(tx, store.Ref("branch", "v1", FIRST, 1))
         store.create_ref(tx, store.Ref("tag", "v1", SECOND, 1))
-        with pytest.raises(BranchExists):
+        with pytest.raises(RefExists):
             store.create_ref(tx, store.Ref("branch", "v1", SECOND, 1))
         assert [one.commit for one in store.list_refs(tx, "tag")] == [SECOND]
 
@@ -113,3 +113,36 @@ def test_a_branch_comes_before_a_commit_that_begins_like_its_name(workspace):
         store.write_objects(tx, [commit])
         store.create_ref(tx, store.Ref("branch", commit.key.hex()[:6], FIRST, 1))
         assert resolve_ref(tx, commit.key.hex()[:6]) == FIRST
+
+
+def test_every_move_of_a_ref_is_on_record_latest_first(workspace):
+    with workspace.db.write() as tx:
+        store.create_ref(tx, store.Ref("branch", "main", FIRST, 1), by="ann")
+        store.advance_branch(tx, "main", expected=FIRST, to=SECOND, now_ms=2, by="bob")
+        store.delete_ref(tx, store.Ref("branch", "main", SECOND, 2), now_ms=3, by="cy")
+        moves = store.list_moves(tx, "branch", "main", limit=10)
+    assert [(one.old, one.new, one.at_ms, one.by) for one in moves] == [
+        (SECOND, None, 3, "cy"),
+        (FIRST, SECOND, 2, "bob"),
+        (None, FIRST, 1, "ann"),
+    ]
+
+
+def test_commits_that_refs_left_lately_are_remembered_and_older_ones_not(workspace):
+    with workspace.db.write() as tx:
+        store.create_ref(tx, store.Ref("tag", "old", THIRD, 1))
+        store.create_ref(tx, store.Ref("tag", "gone", FIRST, 1))
+        store.delete_ref(tx, store.Ref("tag", "gone", FIRST, 1), now_ms=5)
+        assert store.recent_ref_targets(tx, 5) == {FIRST}
+        assert store.recent_ref_targets(tx, 1) == {FIRST, THIRD}
+        assert store.recent_ref_targets(tx, 6) == set()
+
+
+def test_a_refused_move_leaves_no_record(workspace):
+    with workspace.db.write() as tx:
+        store.create_ref(tx, store.Ref("branch", "main", FIRST, 1))
+        with pytest.raises(HeadMoved):
+            store.advance_branch(tx, "main", expected=SECOND, to=THIRD, now_ms=2)
+        with pytest.raises(HeadMoved):
+            store.delete_ref(tx, store.Ref("branch", "main", SECOND, 1), now_ms=2)
+        assert len(store.list_moves(tx, "branch", "main", limit=10)) == 1

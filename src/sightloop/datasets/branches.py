@@ -33,7 +33,7 @@ def create_branch(workspace: Workspace, call: Call, request: CreateBranch) -> Re
 
     Raises:
         BadRefName: no branch can have that name.
-        BranchExists: a branch has it already.
+        RefExists: a branch has it already.
         NoSuchRef: nothing is called `request.at`.
     """
     require(call.actor, Permission.WRITE_DATA)
@@ -41,7 +41,7 @@ def create_branch(workspace: Workspace, call: Call, request: CreateBranch) -> Re
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
         ref = Ref("branch", request.name, resolve_ref(tx, request.at), now_ms)
-        create_ref(tx, ref)
+        create_ref(tx, ref, by=call.actor.id)
         tell(
             tx,
             BRANCH_CREATED,

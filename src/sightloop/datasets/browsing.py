@@ -24,7 +24,7 @@ from sightloop.datasets.store import (
     StoredNodes,
     list_refs,
     read_object,
-    read_objects,
+    read_rows,
 )
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, decode_row
 from sightloop.kernel.actors import Permission, require
@@ -308,15 +308,15 @@ def _page_of_tree(
     with workspace.db.read() as tx:
         rows = tree.first_entries(StoredNodes(tx), record.root, after=after, limit=limit + 1)
         keys = [object_key(row) for _, row in rows[:limit]]
-        content = read_objects(tx, keys)
-    samples = [decode_row(content[key]) for key in keys]
+        content = read_rows(tx, keys)
+    samples = [decode_row(content[key]) for key in keys if key in content]
     return SamplePage(
         commit=found.commit,
         record=record,
         total=record.n_samples,
         n_before=0 if after is None else None,
         samples=_listed(samples, record),
-        next_after=samples[-1].id if len(rows) > limit else None,
+        next_after=rows[limit - 1][0] if len(rows) > limit else None,
     )
 
 
@@ -341,7 +341,7 @@ def _page_of_index(
         record=found.record,
         total=n_true(fits),
         n_before=n_true(fits) - len(ahead),
-        samples=_listed([by_id[one] for one in ids], found.record),
+        samples=_listed([by_id[one] for one in ids if one in by_id], found.record),
         next_after=ids[-1] if len(ahead) > limit else None,
     )
 

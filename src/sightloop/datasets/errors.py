@@ -193,14 +193,15 @@ class HeadMoved(Conflict):
         )
 
 
-class BranchExists(Refused):
-    """A new branch must have a new name."""
+class RefExists(Refused):
+    """A new branch or tag must have a new name."""
 
     code = "DATA-021"
 
-    def __init__(self, *, name: str, commit: str) -> None:
+    def __init__(self, *, kind: str, name: str, commit: str) -> None:
         super().__init__(
-            f"branch {name} exists and is at {commit}; choose another name",
+            f"{kind} {name} exists and is at {commit}; choose another name",
+            kind=kind,
             name=name,
             commit=commit,
         )
@@ -288,6 +289,19 @@ class ViewChanged(Damaged):
             files=files[:20],
             n_files=len(files),
             linked=linked,
+        )
+
+
+class ImageErased(Refused):
+    """An image that was erased for good does not come back."""
+
+    code = "DATA-060"
+
+    def __init__(self, *, image: Digest, told: str) -> None:
+        super().__init__(
+            f"image {image} was {told}; nothing was committed - leave it out",
+            image=image,
+            told=told,
         )
 
 

@@ -20,6 +20,7 @@ ProblemKind = Literal[
     "size_mismatch",
     "same_image_twice",
     "impossible_box",
+    "erased",
 ]
 """Why a record cannot be imported."""
 

@@ -2,8 +2,8 @@
 
 Rows, tree nodes, taxonomies and commit records are **objects**: bytes named by their SHA-256,
 inserted once and never changed. A **ref** points a branch or tag at a commit and moves only by
-compare-and-swap. The split-key index says which samples ever had a key; what they are in a given
-commit is asked of the commit's tree.
+compare-and-swap; the **ref log** keeps where each ref was and when it moved. The split-key index
+says which samples ever had a key; what they are in a given commit is asked of the commit's tree.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
+    Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
     Text,
+    delete,
     insert,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql
 
-from sightloop.datasets.errors import BranchExists, HeadMoved, ObjectDamaged, ObjectMissing
+from sightloop.datasets.errors import HeadMoved, ObjectDamaged, ObjectMissing, RefExists
 from sightloop.datasets.keys import (
     ObjectKey,
     SampleKey,
@@ -36,7 +39,15 @@ from sightloop.datasets.keys import (
     sample_key,
     sample_of_key,
 )
+from sightloop.datasets.tombstones import (
+    Tombstone,
+    erased_keys,
+    find_tombstones,
+    has_tombstones,
+    write_tombstones,
+)
 from sightloop.datasets.values import SampleId
+from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
@@ -45,7 +56,7 @@ RefKind = Literal["branch", "tag", "remote"]
 """`remote`: where a branch of a remote was when it was last looked at, as REMOTE/BRANCH."""
 
 _PER_STATEMENT = 5_000
-"""Values named in one SELECT; SQLite allows 32,766."""
+"""Values named in one SELECT, rows in one INSERT; SQLite allows 32,766."""
 
 _objects = Table(
     "dataset_objects",
@@ -62,6 +73,18 @@ _refs = Table(
     Column("commit_digest", Text, nullable=False),
     Column("moved_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("kind", "name"),
+)
+_ref_log = Table(
+    "dataset_ref_log",
+    metadata,
+    # SQLite numbers rows itself only when the key is exactly INTEGER.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("old", Text),
+    Column("new", Text),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("by", Text),
 )
 _split_keys = Table(
     "dataset_split_keys",
@@ -92,13 +115,29 @@ class Ref(msgspec.Struct, frozen=True):
     moved_at_ms: int
 
 
+class RefMove(msgspec.Struct, frozen=True):
+    """A branch or tag was made (no `old`), moved, or taken away (no `new`)."""
+
+    kind: RefKind
+    name: str
+    old: Digest | None
+    new: Digest | None
+    at_ms: int
+    by: ActorId | None
+    """Who did it; None where the caller did not say."""
+
+
 def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
-    """Keep these objects; one that is there already is left alone."""
+    """Keep these objects; one that is there already is left alone.
+
+    A row of an image that was erased here is not kept but gets a tombstone like its image: it may
+    come from a remote that knows nothing of it.
+    """
     # In order of the keys: neighbours in the index are then written together.
-    rows = [
-        {"digest": one.key, "kind": one.kind, "content": one.content} for one in sorted(objects)
-    ]
-    _insert_new(tx, _objects, rows)
+    for some in _chunks(sorted(objects)):
+        some = _without_erased(tx, some)
+        rows = [{"digest": one.key, "kind": one.kind, "content": one.content} for one in some]
+        _insert_new(tx, _objects, rows)
 
 
 def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
@@ -108,16 +147,26 @@ def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
         ObjectMissing: the database lacks one.
         ObjectDamaged: the bytes of one have changed.
     """
-    found: dict[ObjectKey, bytes] = {}
-    for some in _chunks(keys):
-        query = select(_objects.c.digest, _objects.c.content).where(_objects.c.digest.in_(some))
-        for key, content in tx.execute(query):
-            if hashlib.sha256(content).digest() != key:
-                raise ObjectDamaged(digest=digest_of_key(ObjectKey(key)))
-            found[ObjectKey(key)] = content
+    found = _read_present(tx, keys)
     for key in keys:
         if key not in found:
             raise ObjectMissing(digest=digest_of_key(key))
+    return found
+
+
+def read_rows(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
+    """As `read_objects`, but without the rows that were erased.
+
+    Raises:
+        ObjectMissing: the database lacks one that was not erased.
+        ObjectDamaged: the bytes of one have changed.
+    """
+    found = _read_present(tx, keys)
+    if len(found) < len(keys) and (missing := [key for key in keys if key not in found]):
+        erased = erased_keys(tx, missing)
+        for key in missing:
+            if key not in erased:
+                raise ObjectMissing(digest=digest_of_key(key))
     return found
 
 
@@ -132,7 +181,7 @@ def read_object(tx: Tx, digest: Digest) -> bytes:
     return read_objects(tx, [key])[key]
 
 
-def present_objects(tx: Tx, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
+def present_objects(tx: Tx, keys: Collection[ObjectKey]) -> set[ObjectKey]:
     """Those of the keys that are objects here; their bytes are not read."""
     found: set[ObjectKey] = set()
     for some in _chunks(keys):
@@ -187,24 +236,31 @@ def list_refs(tx: Tx, kind: RefKind, *, after: str = "", limit: int | None = Non
     return [Ref(*row) for row in tx.execute(query)]
 
 
-def create_ref(tx: Tx, ref: Ref) -> None:
+def create_ref(tx: Tx, ref: Ref, *, by: ActorId | None = None) -> None:
     """Make a ref that was not there.
 
     Raises:
-        BranchExists: there is one of that kind and name.
+        RefExists: there is one of that kind and name.
     """
     found = find_ref(tx, ref.kind, ref.name)
     if found is not None:
-        raise BranchExists(name=ref.name, commit=found.commit)
+        raise RefExists(kind=ref.kind, name=ref.name, commit=found.commit)
     tx.execute(
         insert(_refs).values(
             kind=ref.kind, name=ref.name, commit_digest=ref.commit, moved_at_ms=ref.moved_at_ms
         )
     )
+    _log_move(tx, RefMove(ref.kind, ref.name, None, ref.commit, ref.moved_at_ms, by))
 
 
 def advance_branch(
-    tx: Tx, branch: str, *, expected: Digest | None, to: Digest, now_ms: int
+    tx: Tx,
+    branch: str,
+    *,
+    expected: Digest | None,
+    to: Digest,
+    now_ms: int,
+    by: ActorId | None = None,
 ) -> None:
     """Move the branch from the expected commit (None: it does not exist yet) to the new one.
 
@@ -212,41 +268,64 @@ def advance_branch(
         HeadMoved: it is elsewhere; nothing was written.
     """
     if expected is None:
-        is_new = find_ref(tx, "branch", branch) is None
-        if is_new:
-            create_ref(tx, Ref("branch", branch, to, now_ms))
+        if find_ref(tx, "branch", branch) is None:
+            create_ref(tx, Ref("branch", branch, to, now_ms), by=by)
             return
     else:
         moved = tx.execute(
             update(_refs)
-            .where(
-                (_refs.c.kind == "branch")
-                & (_refs.c.name == branch)
-                & (_refs.c.commit_digest == expected)
-            )
+            .where(_is_at("branch", branch, expected))
             .values(commit_digest=to, moved_at_ms=now_ms)
         )
         if moved.rowcount == 1:
+            _log_move(tx, RefMove("branch", branch, expected, to, now_ms, by))
             return
     found = find_ref(tx, "branch", branch)
     raise HeadMoved(branch=branch, expected=expected, found=found.commit if found else None)
 
 
-def set_ref(tx: Tx, ref: Ref) -> None:
+def set_ref(tx: Tx, ref: Ref, *, by: ActorId | None = None) -> None:
     """Make the ref point there, wherever it was: for what only mirrors another place."""
-    moved = tx.execute(
-        update(_refs)
-        .where((_refs.c.kind == ref.kind) & (_refs.c.name == ref.name))
-        .values(commit_digest=ref.commit, moved_at_ms=ref.moved_at_ms)
-    )
-    if moved.rowcount == 0:
-        create_ref(tx, ref)
+    found = find_ref(tx, ref.kind, ref.name)
+    if found is None:
+        create_ref(tx, ref, by=by)
+    elif found.commit != ref.commit:
+        is_it = (_refs.c.kind == ref.kind) & (_refs.c.name == ref.name)
+        values = {"commit_digest": ref.commit, "moved_at_ms": ref.moved_at_ms}
+        tx.execute(update(_refs).where(is_it).values(values))
+        _log_move(tx, RefMove(ref.kind, ref.name, found.commit, ref.commit, ref.moved_at_ms, by))
+
+
+def delete_ref(tx: Tx, ref: Ref, *, now_ms: int, by: ActorId | None = None) -> None:
+    """Take away a branch or tag that points where `ref` does; the commit itself stays.
+
+    Raises:
+        HeadMoved: it is elsewhere, or gone; nothing was written.
+    """
+    gone = tx.execute(delete(_refs).where(_is_at(ref.kind, ref.name, ref.commit)))
+    if gone.rowcount != 1:
+        found = find_ref(tx, ref.kind, ref.name)
+        raise HeadMoved(branch=ref.name, expected=ref.commit, found=found.commit if found else None)
+    _log_move(tx, RefMove(ref.kind, ref.name, ref.commit, None, now_ms, by))
+
+
+def list_moves(tx: Tx, kind: RefKind, name: str, *, limit: int) -> list[RefMove]:
+    """Where the branch or tag of that name has been, the latest move first."""
+    mine = (_ref_log.c.kind == kind) & (_ref_log.c.name == name)
+    query = select(*_MOVE).where(mine).order_by(_ref_log.c.number.desc()).limit(limit)
+    return [RefMove(*row) for row in tx.execute(query)]
+
+
+def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
+    """Commits that a ref was moved from or to at that time or later, gone refs included."""
+    query = select(_ref_log.c.old, _ref_log.c.new).where(_ref_log.c.at_ms >= since_ms)
+    return {Digest(one) for row in tx.execute(query) for one in row if one is not None}
 
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
     """Remember that these samples have these split keys in some commit."""
-    rows = [{"key_hash": _key_hash(key), "sample": sample_key(one)} for key, one in pairs]
-    _insert_new(tx, _split_keys, rows)
+    for some in _chunks(sorted((_key_hash(key), sample_key(one)) for key, one in pairs)):
+        _insert_new(tx, _split_keys, [{"key_hash": key, "sample": one} for key, one in some])
 
 
 def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:
@@ -255,6 +334,54 @@ def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:
     for some in _chunks({_key_hash(key) for key in split_keys}):
         query = select(_split_keys.c.sample).where(_split_keys.c.key_hash.in_(some))
         found += [sample_of_key(SampleKey(key)) for key in tx.scalars(query)]
+    return found
+
+
+_MOVE = tuple(column for column in _ref_log.columns if column.name != "number")
+
+
+def _log_move(tx: Tx, move: RefMove) -> None:
+    tx.execute(insert(_ref_log).values(msgspec.structs.asdict(move)))
+
+
+def _is_at(kind: RefKind, name: str, commit: Digest) -> ColumnElement[bool]:
+    return (_refs.c.kind == kind) & (_refs.c.name == name) & (_refs.c.commit_digest == commit)
+
+
+class _RowImage(msgspec.Struct):
+    """Of a row, what tells whose it is."""
+
+    id: SampleId
+    image: Digest
+
+
+_ROW_IMAGES = msgspec.json.Decoder(_RowImage)
+
+
+def _without_erased(tx: Tx, objects: list[StoredObject]) -> list[StoredObject]:
+    if not has_tombstones(tx):
+        return objects
+    rows = {one.key: _ROW_IMAGES.decode(one.content) for one in objects if one.kind == "row"}
+    erased = find_tombstones(tx, {row.image for row in rows.values()})
+    gone = {key: row for key, row in rows.items() if row.image in erased}
+    write_tombstones(
+        tx, [_tombstone_like(erased[row.image], key, row) for key, row in gone.items()]
+    )
+    return [one for one in objects if one.key not in gone]
+
+
+def _tombstone_like(image: Tombstone, key: ObjectKey, row: _RowImage) -> Tombstone:
+    return msgspec.structs.replace(image, digest=digest_of_key(key), kind="row", sample=row.id)
+
+
+def _read_present(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
+    found: dict[ObjectKey, bytes] = {}
+    for some in _chunks(keys):
+        query = select(_objects.c.digest, _objects.c.content).where(_objects.c.digest.in_(some))
+        for key, content in tx.execute(query):
+            if hashlib.sha256(content).digest() != key:
+                raise ObjectDamaged(digest=digest_of_key(ObjectKey(key)))
+            found[ObjectKey(key)] = content
     return found
 
 

@@ -204,7 +204,7 @@ def _latency_of(
 ) -> LatencyComparison:
     ids = [answer.sample for answer in candidate.answers[:N_TIMED_IMAGES]]
     samples = find_samples(workspace, commit, ids)
-    contents = [workspace.blobs.read(samples[one].image) for one in ids]
+    contents = [workspace.blobs.read(samples[one].image) for one in ids if one in samples]
     champion = detectors[1] if len(detectors) > 1 else None
     return compare_latency(detectors[0], champion, contents, clock=workspace.clock)
 

@@ -17,6 +17,9 @@ from sightloop.datasets import (
 from sightloop.datasets.remotes import fetching, naming, pulling, pushing
 from sightloop.datasets.remotes.naming import KnownRemote
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep import collecting, erasing, verifying
+from sightloop.datasets.working_copies import checkout, showing
+from sightloop.datasets.working_copies import committing as committing_copies
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
     device_details,
@@ -130,11 +133,15 @@ SERVICES: dict[str, Service] = {
     "audit.verify": loop.verify_audit_log,
     "data.branch": branches.create_branch,
     "data.branches": list_branches,
+    "data.checkout": checkout.checkout_copy,
     "data.commit": commits.commit_samples,
+    "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
+    "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
     "data.fetch": fetching.fetch,
     "data.find": browsing.find_commit,
+    "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
     "data.log": commits.log_commits,
@@ -148,6 +155,8 @@ SERVICES: dict[str, Service] = {
     "data.samples": browsing.list_samples,
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
+    "data.status": showing.show_status,
+    "data.verify": verifying.verify_data,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
     "devices.enroll": enrolment.create_enrolment,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from sightloop.datasets.errors import ObjectMissing, RemoteDamaged
-from sightloop.datasets.keys import ObjectKey, object_key
+from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
 from sightloop.datasets.remotes.blocks import BadBlock, Record, read_blocks
 from sightloop.datasets.remotes.connecting import Remote, connect
 from sightloop.datasets.remotes.histories import ancestors, commits_beyond, is_here, new_nodes
@@ -44,6 +45,7 @@ from sightloop.datasets.store import (
     set_ref,
     write_objects,
 )
+from sightloop.datasets.tombstones import erased_keys
 from sightloop.datasets.values import Sample, decode_row
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -54,6 +56,7 @@ from sightloop.kernel.workspace import Call, Workspace
 
 _AT_ONCE = 4_000
 """Objects per transaction."""
+_MAX_TRIES = 3
 
 
 class Fetch(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,22 +106,25 @@ def fetch(workspace: Workspace, call: Call, request: Fetch) -> Fetched:
 def fetch_from(workspace: Workspace, call: Call, source: Source) -> Fetched:
     """As `fetch`, from a remote that is being read already."""
     there = _refs_of(source)
-    n_objects, size_bytes = _absorb(workspace, source, call.progress)
     heads = [ref.commit for ref in there]
-    if not _is_whole(workspace, heads):
-        # Objects that came once have been cleared away here since; their packs are read anew.
+    n_objects = size_bytes = 0
+    for _ in range(_MAX_TRIES):
+        more, more_bytes = _absorb(workspace, source, call.progress)
+        n_objects, size_bytes = n_objects + more, size_bytes + more_bytes
+        missing = list(_missing(workspace, heads))
+        moved = None if missing else _move(workspace, call, there)
+        if moved is not None:
+            return Fetched(
+                remote=source.remote.name,
+                refs=moved.refs,
+                kept_tags=moved.kept_tags,
+                n_objects=n_objects,
+                size_bytes=size_bytes,
+            )
+        # What came before was cleared away here since, as nothing led to it: read it anew.
         _forget(source)
-        again, bytes_again = _absorb(workspace, source, call.progress)
-        n_objects, size_bytes = n_objects + again, size_bytes + bytes_again
-        _check_whole(workspace, source.remote, heads)
-    refs, kept_tags = _move(workspace, there)
-    return Fetched(
-        remote=source.remote.name,
-        refs=refs,
-        kept_tags=kept_tags,
-        n_objects=n_objects,
-        size_bytes=size_bytes,
-    )
+    problem = "belongs to a commit there but is in no pack"
+    raise RemoteDamaged(remote=source.remote.name, objects=missing or heads, problem=problem)
 
 
 def _refs_of(source: Source) -> list[FetchedRef]:
@@ -181,11 +187,11 @@ def _absorb_pack(workspace: Workspace, source: Source, digits: str, content: byt
 
 def _store(workspace: Workspace, remote: Remote, records: list[Record]) -> None:
     samples = [_decoded(record) for record in records if record.kind == "row"]
-    absent = [one.image for one in samples if not workspace.blobs.has(one.image)]
+    absent = {object_key(one.image) for one in samples if not workspace.blobs.has(one.image)}
     with workspace.db.write() as tx:
         write_objects(tx, (StoredObject(ObjectKey(key), kind, row) for key, kind, row in records))
         note_split_keys(tx, ((one.split_key, one.id) for one in samples))
-        promise(tx, remote.name, (object_key(image) for image in absent))
+        promise(tx, remote.name, absent - erased_keys(tx, absent))
 
 
 def _decoded(record: Record) -> Sample:
@@ -193,16 +199,6 @@ def _decoded(record: Record) -> Sample:
         return decode_row(record.content)
     except (msgspec.MsgspecError, SightloopError) as error:
         raise BadBlock(f"row {record.key.hex()} breaks its rules: {error}") from error
-
-
-def _is_whole(workspace: Workspace, heads: list[Digest]) -> bool:
-    return not any(True for _ in _missing(workspace, heads))
-
-
-def _check_whole(workspace: Workspace, remote: Remote, heads: list[Digest]) -> None:
-    if missing := list(_missing(workspace, heads)):
-        problem = "belongs to a commit there but is in no pack"
-        raise RemoteDamaged(remote=remote.name, objects=missing, problem=problem)
 
 
 def _missing(workspace: Workspace, heads: list[Digest]) -> Iterator[Digest]:
@@ -233,30 +229,38 @@ def _missing_of(tx: Tx, head: Digest, known: set[Digest]) -> Iterator[Digest]:
             yield commit.record.taxonomy
         for some in new_nodes(tx, commit):
             rows = [row for node in some.nodes for _, row in node.rows]
-            present = present_objects(tx, rows)
-            yield from (Digest(f"sha256:{row.hex()}") for row in rows if row not in present)
+            missing = set(rows) - present_objects(tx, rows)
+            if missing:
+                yield from map(digest_of_key, sorted(missing - erased_keys(tx, missing)))
 
 
-def _move(workspace: Workspace, there: list[FetchedRef]) -> tuple[list[FetchedRef], list[str]]:
-    moved: list[FetchedRef] = []
-    kept: list[str] = []
+class _Moved(NamedTuple):
+    refs: list[FetchedRef]
+    kept_tags: list[str]
+
+
+def _move(workspace: Workspace, call: Call, there: list[FetchedRef]) -> _Moved | None:
+    """Point our refs at what came; None when some of it is gone again: commits go first."""
+    moved = _Moved([], [])
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
+        if not all(is_here(tx, one.commit) for one in there):
+            return None
         for one in there:
             found = find_ref(tx, one.kind, one.name)
             if found is not None and found.commit == one.commit:
                 continue
             ref = Ref(one.kind, one.name, one.commit, now_ms)
             if one.kind == "remote":
-                set_ref(tx, ref)
+                set_ref(tx, ref, by=call.actor.id)
             elif found is None:
-                create_ref(tx, ref)
+                create_ref(tx, ref, by=call.actor.id)
             else:
-                kept.append(one.name)
+                moved.kept_tags.append(one.name)
                 continue
             before = found.commit if found else None
-            moved.append(msgspec.structs.replace(one, before=before))
-    return moved, kept
+            moved.refs.append(msgspec.structs.replace(one, before=before))
+    return moved
 
 
 def _absorbed(source: Source, digits: str) -> Path:

@@ -25,7 +25,7 @@ from sightloop.datasets.remotes.placing import digests_of
 from sightloop.datasets.remotes.reading import FetchedObjects, Source, reading, store_blobs
 from sightloop.datasets.remotes.store import count_promised, promised_among
 from sightloop.datasets.samples import load_commit, load_samples
-from sightloop.datasets.store import StoredNodes, advance_branch, find_ref, read_objects
+from sightloop.datasets.store import StoredNodes, advance_branch, find_ref, read_rows
 from sightloop.datasets.values import decode_row
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -145,7 +145,7 @@ def _images_of_history(tx: Tx, commit: Digest) -> set[ObjectKey]:
     found: set[ObjectKey] = set()
     for new in commits_beyond(tx, commit, set()):
         for some in new_nodes(tx, new):
-            rows = read_objects(tx, [row for node in some.nodes for _, row in node.rows])
+            rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
             found |= {object_key(decode_row(row).image) for row in rows.values()}
     return found
 
@@ -195,7 +195,7 @@ def _advance(
 ) -> None:
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
-        advance_branch(tx, request.ref, expected=before, to=to, now_ms=now_ms)
+        advance_branch(tx, request.ref, expected=before, to=to, now_ms=now_ms, by=call.actor.id)
         tell(
             tx,
             DATASET_PULLED,

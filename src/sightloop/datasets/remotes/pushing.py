@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from sightloop.contracts.decode import encode
-from sightloop.datasets.errors import BranchExists, NoSuchRef, PushedMeanwhile, RemoteDamaged
+from sightloop.datasets.errors import NoSuchRef, PushedMeanwhile, RefExists, RemoteDamaged
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.remotes.backend import Held, Stale
 from sightloop.datasets.remotes.connecting import Remote, cache_of, claim, connect, transfer
@@ -48,7 +48,7 @@ from sightloop.datasets.remotes.sending import (
     Sender,
     put_checked,
 )
-from sightloop.datasets.store import Ref, find_ref, read_objects, set_ref
+from sightloop.datasets.store import Ref, find_ref, read_objects, read_rows, set_ref
 from sightloop.datasets.values import decode_row
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -86,7 +86,7 @@ def push(workspace: Workspace, call: Call, request: Push) -> Pushed:
         NoSuchRemote: no remote has that name.
         NoSuchRef: no branch or tag has that name.
         PushedMeanwhile: the remote's branch has commits that ours lacks; nothing moved.
-        BranchExists: the remote's tag of that name is at another commit.
+        RefExists: the remote's tag of that name is at another commit.
         RemoteUnfit: nothing may be kept there.
         RemoteUnavailable: it does not answer; what was sent so far is not sent again.
         RemoteDenied: the credentials do not allow it.
@@ -113,7 +113,7 @@ def push_to(workspace: Workspace, call: Call, remote: Remote, *, ref: str) -> Pu
             workspace.clock.now_ms(),
         )
         with workspace.db.write() as tx:
-            set_ref(tx, tracking)
+            set_ref(tx, tracking, by=call.actor.id)
     return pushed
 
 
@@ -188,7 +188,7 @@ class _Push:
         if before is None:
             return
         if self.target.kind == "tags":
-            raise BranchExists(name=self.target.name, commit=before)
+            raise RefExists(kind="tag", name=self.target.name, commit=before)
         if not is_here(tx, before) or before not in ancestors(tx, [self.target.commit]):
             raise PushedMeanwhile(remote=self.remote.name, ref=self.target.name, at=before)
 
@@ -216,10 +216,13 @@ class _Push:
         placing: Placing,
         metadata: KnownPacks,
     ) -> None:
-        rows = read_objects(tx, [row for node in some.nodes for _, row in node.rows])
+        # What was erased is not sent; its row keeps its place in the tree.
+        rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
         wanted = {*metadata.lacking([*rows, *(node.key for node in some.nodes)])}
         for node in some.nodes:
             for _, row in node.rows:
+                if row not in rows:
+                    continue
                 placing.add(decode_row(rows[row]), new.record.split_rule)
                 if row in wanted:
                     spool.add("row", row, rows[row])

@@ -1,0 +1,113 @@
+"""Commits, branches and differences in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sightloop.cli.render import facts, table, when
+from sightloop.datasets.commits import CommitFacts, LoggedCommit
+from sightloop.datasets.comparing import CommitDiff
+from sightloop.datasets.diff import SampleDiff
+from sightloop.datasets.store import Ref
+from sightloop.kernel.digests import short
+
+
+def commits(found: Iterable[LoggedCommit]) -> RenderableType:
+    """A history."""
+    rows = (
+        (short(one.commit), when(one.committed_at_ms), one.actor, one.n_samples, one.message)
+        for one in found
+    )
+    return table(("commit", "when", "who", "images", "message"), rows, empty="no commit yet")
+
+
+def commit(found: CommitFacts) -> RenderableType:
+    """One commit, counted."""
+    record = found.record
+    head = facts(
+        [
+            ("commit", found.commit),
+            ("parents", ", ".join(short(parent) for parent in record.parents) or "none"),
+            ("who", f"{record.actor}, {when(record.committed_at_ms)}"),
+            ("message", record.message),
+            ("samples", record.n_samples),
+        ]
+    )
+    return Group(
+        head,
+        Text(),
+        table(("split", "images"), found.splits.items(), empty="no split"),
+        Text(),
+        table(("slice", "images"), _named(found.strata), empty="no slices"),
+        Text(),
+        table(("class", "boxes"), found.annotations_by_class.items(), empty="no classes"),
+    )
+
+
+def branches(found: Iterable[Ref]) -> RenderableType:
+    """Branches and where they are."""
+    rows = ((ref.name, short(ref.commit)) for ref in found)
+    return table(
+        ("branch", "commit"), rows, empty="no branch yet; `sightloop data import` makes one"
+    )
+
+
+def diff(found: CommitDiff) -> RenderableType:
+    """Two commits compared: counts, then the samples."""
+    counted = found.summary
+    assert counted is not None, "the command waits for the counts"
+    samples_told = (
+        f"{counted.n_added} added, {counted.n_removed} removed, {counted.n_changed} changed"
+    )
+    head = facts(
+        [
+            ("from", found.before),
+            ("to", found.after),
+            ("samples", samples_told),
+            ("boxes", ", ".join(f"{n} {kind}" for kind, n in counted.boxes.items())),
+            ("largest shift", f"{counted.largest_shift_px:g} px"),
+            ("facts", ", ".join(f"{name}: {n}" for name, n in counted.fields.items()) or "same"),
+        ]
+    )
+    classes = (
+        (
+            one.name,
+            f"+{one.added}",
+            f"-{one.removed}",
+            one.moved,
+            f"+{one.relabelled_to} -{one.relabelled_from}",
+            one.edited,
+        )
+        for one in counted.classes
+    )
+    columns = ("class", "added", "removed", "moved", "relabelled", "edited")
+    rows = ((one.id, one.kind, _changes(one), _name_of(one)) for one in found.samples)
+    listed = table(("sample", "what", "boxes and facts", "file"), rows, empty="no sample differs")
+    more = f"; the next with --beyond {found.next_beyond}" if found.next_beyond else ""
+    end = Text(f"{len(found.samples)} of {found.n_fitting} samples{more}", style="dim")
+    by_class = table(columns, classes, empty="no box differs")
+    return Group(head, Text(), by_class, Text(), listed, Text(), end)
+
+
+def _changes(change: SampleDiff) -> str:
+    kinds = Counter(kind for box in change.boxes for kind in box.kinds)
+    boxes = [f"{n} {kind}" for kind, n in kinds.items()]
+    return ", ".join(
+        [
+            *boxes,
+            *(f"{one.field}: {one.before or '-'} to {one.after or '-'}" for one in change.fields),
+        ]
+    )
+
+
+def _name_of(change: SampleDiff) -> str:
+    known = change.after or change.before
+    return known.file_name if known else ""
+
+
+def _named(strata: dict[str, int]) -> list[tuple[str, int]]:
+    return [(name, count) for name, count in strata.items() if name]
