@@ -108,6 +108,7 @@ def fetch_from(workspace: Workspace, call: Call, source: Source) -> Fetched:
     there = _refs_of(source)
     heads = [ref.commit for ref in there]
     n_objects = size_bytes = 0
+    missing: list[Digest] = []
     for _ in range(_MAX_TRIES):
         more, more_bytes = _absorb(workspace, source, call.progress)
         n_objects, size_bytes = n_objects + more, size_bytes + more_bytes

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
+_DENIED = re.compile(r"status code: 40[13]\b")
 _SINGLE_PUT_BYTES = 64 << 20
 """Larger files go up in parts, which no store can do create-only; their name is their content."""
 
@@ -150,7 +151,10 @@ class CloudStore:
             problem = "there is no such bucket or container"
             raise RemoteUnavailable(remote=self._label, problem=problem) from None
         except BaseError as error:
-            problem = f"{doing} failed: {_problem_of(str(error))}"
+            text = str(error)
+            if _DENIED.search(text):  # of listings the library does not say it otherwise
+                raise RemoteDenied(remote=self._label, doing=doing) from None
+            problem = f"{doing} failed: {_problem_of(text)}"
             raise RemoteUnavailable(remote=self._label, problem=problem) from None
 
 
@@ -187,7 +191,7 @@ def _problem_of(text: str) -> str:
     """What an error of the library comes to, without any address."""
     if status := _STATUS.search(text):
         return f"the server answered {status[1].strip()}"
-    if "timed out" in text:
+    if "timed out" in text or "TimedOut" in text:
         return "no answer in time"
     return "no connection" if "error sending request" in text else "the request broke off"
 

@@ -42,7 +42,7 @@ class Placing:
             self._rows.append(row)
             self._codes.append(self._class_codes.setdefault(class_id, len(self._class_codes)))
 
-    def keys(self) -> list[bytes]:
+    def order(self) -> list[bytes]:
         """The 32-byte digests, each once, in the order in which they go into packs."""
         digests = np.frombuffer(bytes(self._digests), f"V{_DIGEST_BYTES}")
         order = np.lexsort((self._rarest_classes(), np.frombuffer(self._splits, np.uint8)))

@@ -204,7 +204,7 @@ class _Push:
                 done += some.n_rows
                 self.progress("comparing", done, max(total, done))
             self._add_record(tx, new, spool)
-        return _Load(commits, spool, packs.lacking(placing.keys()))
+        return _Load(commits, spool, packs.lacking(placing.order()))
 
     def _add(
         self,

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -25,11 +26,10 @@ from sightloop.datasets.remotes.layout import (
     LARGE_BLOBS,
     METADATA,
     PACKS,
-    Area,
     large_blob_name,
     pack_name,
 )
-from sightloop.datasets.remotes.packs import MAX_SPAN_BYTES, Piece, Span, spans
+from sightloop.datasets.remotes.packs import MAX_SPAN_BYTES, Piece, Place, Span, spans
 from sightloop.datasets.remotes.placing import digests_of
 from sightloop.datasets.remotes.sending import AT_ONCE
 from sightloop.datasets.remotes.store import redeem
@@ -42,6 +42,8 @@ from sightloop.kernel.workspace import Workspace
 _BATCH_BYTES = 32 << 20
 _BATCH_BLOBS = 4_000
 _Found = TypeVar("_Found")
+Complain = Callable[[str], object]
+"""Told what is wrong with the pack at hand."""
 
 
 class FetchedObjects(NamedTuple):
@@ -127,16 +129,18 @@ class Source:
         bad: dict[str, str] = {}
         found: set[ObjectKey] = set()
 
-        def unpack(span: Span, content: memoryview) -> Iterator[tuple[ObjectKey, bytes]]:
+        def unpack(
+            span: Span, content: memoryview, complain: Complain
+        ) -> Iterator[tuple[ObjectKey, bytes]]:
             for piece in span.pieces:
                 at = piece.place.start - span.start
                 blob = content[at : at + piece.place.length]
                 if hashlib.sha256(blob).digest() == keys[piece.wanted]:
                     yield keys[piece.wanted], bytes(blob)
                 else:
-                    raise BadBlock("holds other bytes than its index says")
+                    complain("holds other bytes than its index says")
 
-        for key, blob in self._unpacked(PACKS, self.packs, keys, unpack, bad):
+        for key, blob in self._unpacked(self.packs, keys, unpack, bad):
             found.add(key)
             yield key, blob
         if left := [key for key in keys if key not in found]:
@@ -152,60 +156,57 @@ class Source:
         keys = list(keys)
         bad: dict[str, str] = {}
 
-        def unpack(span: Span, content: memoryview) -> Iterator[StoredObject]:
-            blocks: dict[int, list[ObjectKey]] = defaultdict(list)
-            lengths: dict[int, int] = {}
+        def unpack(span: Span, content: memoryview, complain: Complain) -> Iterator[StoredObject]:
+            wanted: dict[Place, list[ObjectKey]] = defaultdict(list)
             for piece in span.pieces:
-                blocks[piece.place.start].append(keys[piece.wanted])
-                lengths[piece.place.start] = piece.place.length
-            for start, wanted in blocks.items():
-                at = start - span.start
-                records = {one.key: one for one in read_block(content[at : at + lengths[start]])}
-                for key in wanted:
-                    if key not in records:
-                        raise BadBlock("holds other objects than its index says")
-                    yield StoredObject(key, records[key].kind, records[key].content)
+                wanted[piece.place].append(keys[piece.wanted])
+            for (start, length), here in wanted.items():
+                block = content[start - span.start :][:length]
+                try:
+                    records = {one.key: one for one in read_block(block)}
+                except BadBlock as error:
+                    complain(f"cannot be read: {error}")
+                    continue
+                for key in here:
+                    if key in records:
+                        yield StoredObject(key, records[key].kind, records[key].content)
+                    else:
+                        complain("holds other objects than its index says")
 
-        yield from self._unpacked(METADATA, self.metadata, keys, unpack, bad)
+        yield from self._unpacked(self.metadata, keys, unpack, bad)
         self._raise_if(bad)
 
     def _unpacked(
         self,
-        area: Area,
         known: KnownPacks,
         keys: Sequence[ObjectKey],
-        unpack: Callable[[Span, memoryview], Iterator[_Found]],
+        unpack: Callable[[Span, memoryview, Complain], Iterator[_Found]],
         bad: dict[str, str],
     ) -> Iterator[_Found]:
         """What `unpack` finds in the spans; packs that were written anew are looked for again."""
         wanted: Sequence[int] = range(len(keys))
         for is_last in (False, True):
             gone: list[int] = []
-            sent = [keys[at] for at in wanted]
             jobs = (
-                (packed.digits, _renumbered(span, wanted))
-                for packed in known.locate(sent)
+                (pack_name(known.area, packed.digits), _renumbered(span, wanted))
+                for packed in known.locate([keys[at] for at in wanted])
                 for span in spans(packed.pieces)
             )
-            for (digits, span), content in in_window(
-                self.requests, lambda job: self._read(area, *job), jobs, n=AT_ONCE
-            ):
-                if content is None and not is_last:
+            for (name, span), content in in_window(self.requests, self._read, jobs, n=AT_ONCE):
+                if content is not None:
+                    yield from unpack(span, content, partial(bad.setdefault, name))
+                elif is_last:
+                    bad.setdefault(name, "is gone")
+                else:
                     gone += [piece.wanted for piece in span.pieces]
-                    continue
-                try:
-                    if content is None:
-                        raise BadBlock("is gone")
-                    yield from unpack(span, content)
-                except BadBlock as error:
-                    bad.setdefault(pack_name(area, digits), str(error))
             if not gone:
                 return
             known.refresh(self.requests)
             wanted = gone
 
-    def _read(self, area: Area, digits: str, span: Span) -> memoryview | None:
-        return self.remote.store.get_range(pack_name(area, digits), span.start, span.length)
+    def _read(self, job: tuple[str, Span]) -> memoryview | None:
+        name, span = job
+        return self.remote.store.get_range(name, span.start, span.length)
 
     def _large(
         self, keys: Sequence[ObjectKey], bad: dict[str, str]
