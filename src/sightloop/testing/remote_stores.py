@@ -50,7 +50,7 @@ class WatchedStore:
         self._add(n_read=len(content) if content else 0)
         return content
 
-    def put_new(self, name: str, content: bytes | bytearray | Path) -> bool:
+    def put_new(self, name: str, content: bytes | Path) -> bool:
         """See `RemoteStore.put_new`."""
         self._note("put_new", name)
         size = content.stat().st_size if isinstance(content, Path) else len(content)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sightloop.datasets.branches import head_of
-from sightloop.datasets.remotes import sending
+from sightloop.datasets.remotes import pushing
 from sightloop.datasets.remotes.connecting import Remote
 from sightloop.datasets.remotes.folder import FolderStore
 from sightloop.datasets.remotes.pulling import Pull, pull_from
@@ -22,7 +22,7 @@ from sightloop.testing.workspaces import LOCAL_CALL
 
 @pytest.fixture(autouse=True)
 def _small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "PACK_TARGET_BYTES", 3_000)
+    monkeypatch.setattr(pushing, "PACK_TARGET_BYTES", 3_000)
 
 
 def connected(workspace: Workspace, folder: Path, plan: CrashPlan) -> Remote:

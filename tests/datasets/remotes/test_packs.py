@@ -2,15 +2,16 @@
 
 import hashlib
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.packs import (
     Piece,
     Place,
     decode_index,
     encode_index,
-    keys_of,
     spans,
 )
 
@@ -31,16 +32,19 @@ def test_an_index_leads_to_every_blob_of_its_pack_and_to_no_other(lengths, rando
     assert (index.n_entries, index.size_bytes) == (len(blobs), len(pack))
     asked = [*digests, digest(1), digest(2)]
     random.shuffle(asked)
-    found = {asked[at]: pack[start : start + n] for at, (start, n) in index.places(keys_of(asked))}
+    found = {
+        asked[at]: pack[start : start + n]
+        for at, (start, n) in index.places(KeyColumn.of(asked).short_keys())
+    }
     assert found == dict(zip(digests, blobs, strict=True))
-    assert index.has(keys_of(asked)).sum() == len(blobs)
+    assert index.has(KeyColumn.of(asked).short_keys()).sum() == len(blobs)
 
 
 def test_several_objects_may_lie_in_one_piece():
     entries = [(digest(0), 0), (digest(1), 0), (digest(2), 1)]
     index = decode_index(encode_index(entries, [10, 20]))
     assert index is not None
-    places = index.places(keys_of([digest(2), digest(1)]))
+    places = index.places(KeyColumn.of([digest(2), digest(1)]).short_keys())
     assert places == [Piece(1, Place(0, 10)), Piece(0, Place(10, 20))]
 
 
@@ -87,3 +91,14 @@ def test_objects_of_one_block_are_read_once():
         (one.start, one.length, len(one.pieces))
         for one in spans([Piece(0, block), Piece(1, block)])
     ] == [(100, 50, 2)]
+
+
+@given(st.lists(st.integers(0, 20), max_size=40))
+def test_a_column_of_keys_is_a_list_of_them(numbers):
+    keys = [digest(number) for number in numbers]
+    column = KeyColumn.of(keys)
+    assert list(column) == keys
+    assert list(column.first_of_each()) == list(dict.fromkeys(keys))
+    assert [bytes(one).ljust(16, b"\0") for one in column.short_keys()] == [k[:16] for k in keys]
+    assert list(column.take(np.arange(len(keys)) % 2 == 0)) == keys[::2]
+    assert list(column[1:3]) == keys[1:3]

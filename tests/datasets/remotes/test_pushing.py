@@ -11,7 +11,7 @@ from sightloop.datasets.errors import (
     RemoteDamaged,
     RemoteUnfit,
 )
-from sightloop.datasets.remotes import layout
+from sightloop.datasets.remotes import layout, pushing, sending
 from sightloop.datasets.remotes.fetching import Fetch, fetch
 from sightloop.datasets.remotes.pulling import Pull, pull
 from sightloop.datasets.remotes.pushing import Push, push, push_to
@@ -146,8 +146,6 @@ def test_tags_are_pushed_once_and_never_moved(ours, theirs, commit):
 
 
 def test_large_images_stand_alone(ours, theirs, commit, remote_folder, monkeypatch):
-    import sightloop.datasets.remotes.pushing as pushing
-
     monkeypatch.setattr(pushing, "LARGE_BLOB_BYTES", 1)
     commit(ours, 1, 2)
     push(ours, LOCAL_CALL, Push())
@@ -160,9 +158,8 @@ def test_large_images_stand_alone(ours, theirs, commit, remote_folder, monkeypat
 
 
 def test_a_large_set_goes_into_several_packs(ours, theirs, commit, remote_folder, monkeypatch):
-    import sightloop.datasets.remotes.sending as sending
-
-    monkeypatch.setattr(sending, "PACK_TARGET_BYTES", 6_000)
+    monkeypatch.setattr(pushing, "PACK_TARGET_BYTES", 6_000)
+    monkeypatch.setattr(pushing, "METADATA_PACK_TARGET_BYTES", 6_000)
     monkeypatch.setattr(sending, "BLOCK_TARGET_BYTES", 500)
     commit(ours, *range(70))
     push(ours, LOCAL_CALL, Push())

@@ -66,7 +66,7 @@ def test_a_folder_one_may_not_read_is_denied(tmp_path: Path, monkeypatch: pytest
 class Forgiving(WatchedStore):
     """A server without conditional writes: it takes everything."""
 
-    def put_new(self, name: str, content: bytes | bytearray | Path) -> bool:
+    def put_new(self, name: str, content: bytes | Path) -> bool:
         self._store.delete(name)
         return super().put_new(name, content)
 

@@ -49,7 +49,7 @@ class RemoteStore(Protocol):
         """Some bytes of it, fewer when it ends early; None when there is no such object."""
         ...
 
-    def put_new(self, name: str, content: bytes | bytearray | Path) -> bool:
+    def put_new(self, name: str, content: bytes | Path) -> bool:
         """Make an object that was not there, whole or not at all; False if there is one already."""
         ...
 

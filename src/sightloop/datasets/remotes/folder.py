@@ -54,7 +54,7 @@ class FolderStore:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def put_new(self, name: str, content: bytes | bytearray | Path) -> bool:
+    def put_new(self, name: str, content: bytes | Path) -> bool:
         """Make a file; see `RemoteStore.put_new`."""
         path = self._path(name)
         with self._errors("writing"), disk_errors(path):
@@ -145,7 +145,7 @@ class FolderStore:
             ) from error
 
 
-def _write_durably(path: Path, content: bytes | bytearray | Path) -> None:
+def _write_durably(path: Path, content: bytes | Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "wb") as file:
         if isinstance(content, Path):

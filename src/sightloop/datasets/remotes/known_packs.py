@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 
 from sightloop.datasets.errors import RemoteDamaged
 from sightloop.datasets.remotes.connecting import Remote
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.layout import Area, index_name, pack_name, parse_pack_name
-from sightloop.datasets.remotes.packs import PackIndex, Piece, decode_index, keys_of
+from sightloop.datasets.remotes.packs import PackIndex, Piece, decode_index
 from sightloop.kernel.files import write_atomic
 
 
@@ -76,20 +77,18 @@ class KnownPacks:
         """The pack was taken away."""
         self._indexes.pop(digits, None)
 
-    def lacking(self, digests: Sequence[bytes]) -> list[bytes]:
-        """Those of the 32-byte digests that no pack holds, in their order."""
-        if not digests:
-            return []
-        keys = keys_of(digests)
+    def lacking(self, digests: KeyColumn) -> KeyColumn:
+        """Those of the digests that no pack holds, in their order."""
+        keys = digests.short_keys()
         is_held = np.zeros(len(keys), bool)
         for index in self._indexes.values():
             is_held |= index.has(keys)
-        return [digests[at] for at in np.flatnonzero(~is_held).tolist()]
+        return digests.take(~is_held)
 
-    def locate(self, digests: Sequence[bytes]) -> Iterator[PackedPieces]:
+    def locate(self, digests: KeyColumn) -> Iterator[PackedPieces]:
         """Where they are; `wanted` counts along `digests`, each of which is found once at most."""
         left = np.arange(len(digests))
-        keys = keys_of(digests)
+        keys = digests.short_keys()
         for digits in self.packs:
             if not len(left):
                 return
@@ -98,9 +97,9 @@ class KnownPacks:
                 yield PackedPieces(digits, [Piece(int(left[at]), place) for at, place in pieces])
                 left = np.delete(left, [at for at, _ in pieces])
 
-    def holding(self, digests: Collection[bytes]) -> list[str]:
+    def holding(self, digests: KeyColumn) -> list[str]:
         """The packs with any of these in them."""
-        keys = keys_of(digests)
+        keys = digests.short_keys()
         return [one for one in self.packs if self._indexes[one].has(keys).any()]
 
     def index(self, digits: str) -> PackIndex:

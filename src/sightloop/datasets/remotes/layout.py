@@ -26,6 +26,8 @@ PROBES = "probe/"
 
 PACK_TARGET_BYTES = 32 << 20
 """A pack is closed with the first blob that takes it to this size."""
+METADATA_PACK_TARGET_BYTES = 8 << 20
+"""Labels of some 75,000 images; a reader holds three such packs."""
 LARGE_BLOB_BYTES = 16 << 20
 """A blob of this size or more stands alone."""
 

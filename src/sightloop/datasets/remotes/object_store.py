@@ -74,7 +74,7 @@ class CloudStore:
             except FileNotFoundError:
                 return None
 
-    def put_new(self, name: str, content: bytes | bytearray | Path) -> bool:
+    def put_new(self, name: str, content: bytes | Path) -> bool:
         """Make an object; see `RemoteStore.put_new`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError

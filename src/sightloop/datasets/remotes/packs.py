@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-KEY_BYTES = 16
+from sightloop.datasets.remotes.key_columns import SHORT_BYTES, ShortKeys
+
 MAX_GAP_BYTES = 64 << 10
 """Unwanted bytes that are read along rather than asking once more."""
 MAX_SPAN_BYTES = 8 << 20
@@ -25,10 +26,9 @@ MAX_SPAN_BYTES = 8 << 20
 _HEAD = struct.Struct(">4sII")
 _MAGIC = b"SLX1"
 _CHECKSUM_BYTES = 32
-_KEY_TYPE = f"S{KEY_BYTES}"
+_KEY_TYPE = f"S{SHORT_BYTES}"
 
 Numbers = NDArray[Any]
-Keys = NDArray[np.bytes_]
 
 
 class Place(NamedTuple):
@@ -56,9 +56,9 @@ class Span(NamedTuple):
 class PackIndex:
     """The index of one pack, ready for looking up many keys at once."""
 
-    def __init__(self, *, keys: Keys, pieces: Numbers, lengths: Numbers) -> None:
-        """`keys` name what is in the pieces whose numbers are in `pieces`, in the same order."""
-        self._order = np.argsort(keys)
+    def __init__(self, *, keys: ShortKeys, pieces: Numbers | None, lengths: Numbers) -> None:
+        """`keys` name what is in the pieces of these numbers, or one after another in each."""
+        self._order = np.argsort(keys).astype(np.uint32)
         self._keys = keys[self._order]
         self._pieces = pieces
         self._ends = np.cumsum(lengths, dtype=np.int64)
@@ -77,33 +77,29 @@ class PackIndex:
     @property
     def places_of_pieces(self) -> list[Place]:
         """Where every piece is, in order."""
-        starts = (self._ends - self._lengths).tolist()
+        starts = (self._ends - self._lengths.astype(np.int64)).tolist()
         return [Place(*one) for one in zip(starts, self._lengths.tolist(), strict=True)]
 
-    def has(self, keys: Keys) -> NDArray[np.bool_]:
+    def has(self, keys: ShortKeys) -> NDArray[np.bool_]:
         """Which of the keys the pack holds."""
         if not len(self._keys):
             return np.zeros(len(keys), bool)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.asarray(self._keys[at] == keys)
 
-    def places(self, keys: Keys) -> list[Piece]:
+    def places(self, keys: ShortKeys) -> list[Piece]:
         """Where those of the keys are that the pack holds, in order of their places."""
         here = np.flatnonzero(self.has(keys))
         at = np.searchsorted(self._keys, keys[here])
-        pieces = self._pieces[self._order[at]]
+        entries = self._order[at]
+        pieces = entries if self._pieces is None else self._pieces[entries]
         lengths = self._lengths[pieces]
-        starts = self._ends[pieces] - lengths
+        starts = self._ends[pieces] - lengths.astype(np.int64)
         found = zip(here.tolist(), starts.tolist(), lengths.tolist(), strict=True)
         return sorted(
             (Piece(wanted, Place(start, length)) for wanted, start, length in found),
             key=lambda piece: piece.place,
         )
-
-
-def keys_of(digests: Iterable[bytes]) -> Keys:
-    """The index's keys of these 32-byte digests."""
-    return np.frombuffer(b"".join(one[:KEY_BYTES] for one in digests), _KEY_TYPE)
 
 
 def encode_index(entries: Sequence[tuple[bytes, int]], lengths: Sequence[int]) -> bytes:
@@ -116,7 +112,7 @@ def encode_index(entries: Sequence[tuple[bytes, int]], lengths: Sequence[int]) -
     parts = [
         _HEAD.pack(_MAGIC, len(lengths), len(entries)),
         np.array(lengths, ">u4").tobytes(),
-        b"".join(digest[:KEY_BYTES] for digest, _ in entries),
+        b"".join(digest[:SHORT_BYTES] for digest, _ in entries),
     ]
     if len(entries) != len(lengths):
         parts.append(np.array([piece for _, piece in entries], ">u4").tobytes())
@@ -131,20 +127,16 @@ def decode_index(content: bytes) -> PackIndex | None:
         return None
     magic, n_pieces, n_entries = _HEAD.unpack_from(body)
     has_numbers = n_entries != n_pieces
-    size = _HEAD.size + 4 * n_pieces + (KEY_BYTES + 4 * has_numbers) * n_entries
+    size = _HEAD.size + 4 * n_pieces + (SHORT_BYTES + 4 * has_numbers) * n_entries
     if magic != _MAGIC or len(body) != size:
         return None
     at = _HEAD.size
-    lengths = np.frombuffer(body, ">u4", n_pieces, at).astype(np.int64)
+    lengths = np.frombuffer(body, ">u4", n_pieces, at).astype(np.uint32)
     at += 4 * n_pieces
     keys = np.frombuffer(body, _KEY_TYPE, n_entries, at)
-    at += KEY_BYTES * n_entries
-    pieces = (
-        np.frombuffer(body, ">u4", n_entries, at).astype(np.int64)
-        if has_numbers
-        else np.arange(n_entries)
-    )
-    if n_entries and pieces.max(initial=0) >= n_pieces:
+    at += SHORT_BYTES * n_entries
+    pieces = np.frombuffer(body, ">u4", n_entries, at).astype(np.uint32) if has_numbers else None
+    if pieces is not None and n_entries and pieces.max() >= n_pieces:
         return None
     return PackIndex(keys=keys, pieces=pieces, lengths=lengths)
 

@@ -8,19 +8,17 @@ most of the pack anyway.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightloop.datasets.diff import NO_SPLIT
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.values import Sample
-from sightloop.kernel.digests import Digest
 
 SPLITS = ("train", "val", "test", "audit", NO_SPLIT)
-_DIGEST_BYTES = 32
 _PREFIX = "sha256:"
 
 
@@ -42,11 +40,10 @@ class Placing:
             self._rows.append(row)
             self._codes.append(self._class_codes.setdefault(class_id, len(self._class_codes)))
 
-    def order(self) -> list[bytes]:
-        """The 32-byte digests, each once, in the order in which they go into packs."""
-        digests = np.frombuffer(bytes(self._digests), f"V{_DIGEST_BYTES}")
+    def order(self) -> KeyColumn:
+        """The images' digests, each once, in the order in which they go into packs."""
         order = np.lexsort((self._rarest_classes(), np.frombuffer(self._splits, np.uint8)))
-        return list(dict.fromkeys(one.tobytes() for one in digests[order]))
+        return KeyColumn(self._digests).take(order).first_of_each()
 
     def _rarest_classes(self) -> NDArray[Any]:
         """Per image the rank of the rarest class on it: 0 for the rarest of all."""
@@ -62,8 +59,3 @@ class Placing:
         rarest = np.full(len(self._splits), n_classes, np.int64)
         np.minimum.at(rarest, rows, ranks[codes])
         return rarest
-
-
-def digests_of(keys: Iterable[bytes]) -> Iterator[Digest]:
-    """The digests as everyone else writes them."""
-    return (Digest(_PREFIX + key.hex()) for key in keys)

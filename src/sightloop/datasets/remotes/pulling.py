@@ -16,12 +16,12 @@ from sightloop.datasets.browsing import ListSamples, filter_of
 from sightloop.datasets.errors import BadFilter, MergeNeeded, NoSuchRef, RemoteDamaged
 from sightloop.datasets.index import Index
 from sightloop.datasets.indexes import index_of
-from sightloop.datasets.keys import ObjectKey, object_key
+from sightloop.datasets.keys import object_key
 from sightloop.datasets.remotes.connecting import connect
 from sightloop.datasets.remotes.fetching import Fetched, fetch_from
 from sightloop.datasets.remotes.histories import ancestors, commits_beyond, new_nodes
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.layout import tracking_name
-from sightloop.datasets.remotes.placing import digests_of
 from sightloop.datasets.remotes.reading import FetchedObjects, Source, reading, store_blobs
 from sightloop.datasets.remotes.store import count_promised, promised_among
 from sightloop.datasets.samples import load_commit, load_samples
@@ -128,31 +128,27 @@ def _theirs(tx: Tx, request: Pull) -> tuple[Digest, bool]:
     raise NoSuchRef(name=tracking)
 
 
-def _wanted(
-    workspace: Workspace, commit: Digest, request: Pull, progress: Progress
-) -> list[ObjectKey]:
+def _wanted(workspace: Workspace, commit: Digest, request: Pull, progress: Progress) -> KeyColumn:
     """The images that are asked for and were left at the remote, in no order."""
     if request.is_partial:
         return _fitting(workspace, commit, request, progress)
     with workspace.db.read() as tx:
         if not count_promised(tx, request.remote):
-            return []
-        images = _images_of_history(tx, commit)
-        return sorted(promised_among(tx, images, remote=request.remote))
+            return KeyColumn()
+        return _left_of_history(tx, commit, request.remote)
 
 
-def _images_of_history(tx: Tx, commit: Digest) -> set[ObjectKey]:
-    found: set[ObjectKey] = set()
+def _left_of_history(tx: Tx, commit: Digest, remote: str) -> KeyColumn:
+    found = bytearray()
     for new in commits_beyond(tx, commit, set()):
         for some in new_nodes(tx, new):
             rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
-            found |= {object_key(decode_row(row).image) for row in rows.values()}
-    return found
+            images = {object_key(decode_row(row).image) for row in rows.values()}
+            found += b"".join(promised_among(tx, images, remote=remote))
+    return KeyColumn(found).first_of_each()
 
 
-def _fitting(
-    workspace: Workspace, commit: Digest, request: Pull, progress: Progress
-) -> list[ObjectKey]:
+def _fitting(workspace: Workspace, commit: Digest, request: Pull, progress: Progress) -> KeyColumn:
     with workspace.db.read() as tx:
         record = load_commit(tx, commit)
     known = [*record.taxonomy.class_ids, *record.taxonomy.class_names]
@@ -173,16 +169,16 @@ def _fitting(
     with workspace.db.read() as tx:
         samples = load_samples(tx, StoredNodes(tx), record.root, ids)
         images = {object_key(one.image) for one in samples.values()}
-        return sorted(promised_among(tx, images, remote=request.remote))
+        return KeyColumn.of(promised_among(tx, images, remote=request.remote))
 
 
 def _fetch_images(
-    workspace: Workspace, source: Source, keys: Sequence[ObjectKey], progress: Progress
+    workspace: Workspace, source: Source, keys: KeyColumn, progress: Progress
 ) -> FetchedObjects:
     if not keys:
         return FetchedObjects(0, 0, [])
     source.packs.refresh(source.requests)
-    fetched = store_blobs(workspace, source, list(digests_of(keys)), progress)
+    fetched = store_blobs(workspace, source, keys, progress)
     if fetched.missing:
         raise RemoteDamaged(
             remote=source.remote.name, objects=fetched.missing, problem="is in no pack"

@@ -7,6 +7,7 @@ interrupted is simply repeated and does not send again what is there.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import msgspec
 
 from sightloop.contracts.decode import encode
 from sightloop.datasets.errors import NoSuchRef, PushedMeanwhile, RefExists, RemoteDamaged
-from sightloop.datasets.keys import object_key
+from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
 from sightloop.datasets.remotes.backend import Held, Stale
 from sightloop.datasets.remotes.connecting import Remote, cache_of, claim, connect, transfer
 from sightloop.datasets.remotes.histories import (
@@ -27,11 +28,14 @@ from sightloop.datasets.remotes.histories import (
     is_here,
     new_nodes,
 )
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.known_packs import KnownPacks
 from sightloop.datasets.remotes.layout import (
     LARGE_BLOB_BYTES,
     LARGE_BLOBS,
     METADATA,
+    METADATA_PACK_TARGET_BYTES,
+    PACK_TARGET_BYTES,
     PACKS,
     REFS,
     RemoteRef,
@@ -40,10 +44,10 @@ from sightloop.datasets.remotes.layout import (
     ref_name,
     tracking_name,
 )
-from sightloop.datasets.remotes.placing import Placing, digests_of
+from sightloop.datasets.remotes.placing import Placing
 from sightloop.datasets.remotes.sending import (
     AT_ONCE,
-    MetadataSpool,
+    ObjectWriter,
     PackWriter,
     Sender,
     put_checked,
@@ -55,6 +59,8 @@ from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.workspace import Call, Workspace
+
+_TELL_EVERY = 100
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +135,8 @@ class _Load:
     """What the remote lacks."""
 
     commits: list[NewCommit]
-    spool: MetadataSpool
-    blobs: list[bytes]
+    objects: ObjectWriter
+    blobs: KeyColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +165,12 @@ class _Push:
             self._check(tx, before)
             load = self._load(tx, heads, packs, metadata)
         images_bytes = self._send_blobs(load.blobs, packs)
-        self._send_metadata(load.spool, metadata)
+        self._send_metadata(load.objects, metadata)
         self._move(name, held)
         return self._pushed(
             before,
             n_commits=len(load.commits),
-            n_objects=load.spool.n_objects,
+            n_objects=load.objects.n_objects,
             n_images=len(load.blobs),
             images_bytes=images_bytes,
         )
@@ -196,15 +202,16 @@ class _Push:
         self, tx: Tx, heads: Collection[Digest], packs: KnownPacks, metadata: KnownPacks
     ) -> _Load:
         commits = commits_beyond(tx, self.target.commit, ancestors(tx, heads))
-        spool, placing = MetadataSpool(self.outgoing), Placing()
-        total, done = sum(one.record.n_samples for one in commits), 0
+        objects = ObjectWriter(self.outgoing, target_bytes=METADATA_PACK_TARGET_BYTES)
+        placing = Placing()
+        done = 0
         for new in commits:
             for some in new_nodes(tx, new):
-                self._add(tx, new, some, spool=spool, placing=placing, metadata=metadata)
+                self._add(tx, new, some, objects=objects, placing=placing, metadata=metadata)
                 done += some.n_rows
-                self.progress("comparing", done, max(total, done))
-            self._add_record(tx, new, spool)
-        return _Load(commits, spool, packs.lacking(placing.order()))
+                self.progress("comparing", done, 0)
+            self._add_record(tx, new, objects)
+        return _Load(commits, objects, packs.lacking(placing.order()))
 
     def _add(
         self,
@@ -212,51 +219,52 @@ class _Push:
         new: NewCommit,
         some: NewNodes,
         *,
-        spool: MetadataSpool,
+        objects: ObjectWriter,
         placing: Placing,
         metadata: KnownPacks,
     ) -> None:
         # What was erased is not sent; its row keeps its place in the tree.
         rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
-        wanted = {*metadata.lacking([*rows, *(node.key for node in some.nodes)])}
+        keys = KeyColumn.of([*rows, *(node.key for node in some.nodes)])
+        wanted = {*metadata.lacking(keys)}
         for node in some.nodes:
             for _, row in node.rows:
                 if row not in rows:
                     continue
                 placing.add(decode_row(rows[row]), new.record.split_rule)
                 if row in wanted:
-                    spool.add("row", row, rows[row])
+                    objects.add("row", row, rows[row])
             if node.key in wanted:
-                spool.add("node", node.key, node.content)
+                objects.add("node", node.key, node.content)
 
-    def _add_record(self, tx: Tx, new: NewCommit, spool: MetadataSpool) -> None:
+    def _add_record(self, tx: Tx, new: NewCommit, objects: ObjectWriter) -> None:
         keys = [object_key(new.commit)]
         if new.record.taxonomy not in new.parent_taxonomies:
             keys.insert(0, object_key(new.record.taxonomy))
         content = read_objects(tx, keys)
         for key in keys[:-1]:
-            spool.add("taxonomy", key, content[key])
-        spool.add("commit", keys[-1], content[keys[-1]])
+            objects.add("taxonomy", key, content[key])
+        objects.add("commit", keys[-1], content[keys[-1]])
 
-    def _send_blobs(self, keys: list[bytes], packs: KnownPacks) -> int:
+    def _send_blobs(self, keys: KeyColumn, packs: KnownPacks) -> int:
         """Send these, which the remote's packs lack; returns how many bytes they have."""
         blobs = self.workspace.blobs
-        digests = list(digests_of(keys))
-        sizes = [blobs.size_bytes(one) for one in digests]  # before anything is sent
+        # Before anything is sent: every image must be here.
+        sizes = array("q", (blobs.size_bytes(_digest(key)) for key in keys))
         has_large = any(size >= LARGE_BLOB_BYTES for size in sizes)
         listed = self.remote.store.list(LARGE_BLOBS) if has_large else ()
         large_there = {one.name for one in listed}
         sender = Sender(self.remote, PACKS, packs, self.requests)
-        writer = PackWriter()
-        for done, (digest, key, size) in enumerate(zip(digests, keys, sizes, strict=True)):
-            self.progress("sending images", done, len(digests))
+        writer = PackWriter(self.outgoing, target_bytes=PACK_TARGET_BYTES)
+        for done, (key, size) in enumerate(zip(keys, sizes, strict=True)):
+            if done % _TELL_EVERY == 0:
+                self.progress("sending images", done, len(keys))
             if size >= LARGE_BLOB_BYTES:
-                self._send_large(digest, size, large_there)
+                self._send_large(_digest(key), size, large_there)
                 continue
-            writer.add(blobs.read(digest), [key])
+            writer.add(blobs.read(_digest(key)), [key])
             if writer.is_full:
                 sender.send(writer.finish())
-                writer = PackWriter()
         if not writer.is_empty:
             sender.send(writer.finish())
         sender.finish()
@@ -271,9 +279,9 @@ class _Push:
         path = self.workspace.blobs.local_path(digest)
         put_checked(self.remote, name, path, size_bytes=size_bytes)
 
-    def _send_metadata(self, spool: MetadataSpool, metadata: KnownPacks) -> None:
+    def _send_metadata(self, objects: ObjectWriter, metadata: KnownPacks) -> None:
         sender = Sender(self.remote, METADATA, metadata, self.requests)
-        packs = spool.finish()
+        packs = objects.finish()
         for done, pack in enumerate(packs):
             self.progress("sending labels", done, len(packs))
             sender.send(pack)
@@ -312,3 +320,7 @@ def read_ref(remote: Remote, name: str, held: Held) -> RemoteRef:
         return msgspec.json.decode(held.content, type=RemoteRef)
     except msgspec.MsgspecError as error:
         raise RemoteDamaged(remote=remote.name, objects=[name], problem="is no ref") from error
+
+
+def _digest(key: bytes) -> Digest:
+    return digest_of_key(ObjectKey(key))

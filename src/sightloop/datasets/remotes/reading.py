@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sightloop.datasets.errors import RemoteDamaged
-from sightloop.datasets.keys import ObjectKey, object_key
-from sightloop.datasets.remotes.blocks import BadBlock, read_block
+from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
+from sightloop.datasets.remotes.blocks import (
+    BadBlock,
+    EarlierBlocksNeeded,
+    Record,
+    read_block,
+    read_blocks,
+)
 from sightloop.datasets.remotes.connecting import (
     Remote,
     cache_of,
@@ -21,6 +30,7 @@ from sightloop.datasets.remotes.connecting import (
     read_marker,
     transfer,
 )
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.known_packs import KnownPacks
 from sightloop.datasets.remotes.layout import (
     LARGE_BLOBS,
@@ -30,7 +40,6 @@ from sightloop.datasets.remotes.layout import (
     pack_name,
 )
 from sightloop.datasets.remotes.packs import MAX_SPAN_BYTES, Piece, Place, Span, spans
-from sightloop.datasets.remotes.placing import digests_of
 from sightloop.datasets.remotes.sending import AT_ONCE
 from sightloop.datasets.remotes.store import redeem
 from sightloop.datasets.remotes.windows import in_window
@@ -39,8 +48,8 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Workspace
 
-_BATCH_BYTES = 32 << 20
-_BATCH_BLOBS = 4_000
+_BATCH_BYTES = 16 << 20
+_BATCH_BLOBS = 2_000
 _Found = TypeVar("_Found")
 Complain = Callable[[str], object]
 """Told what is wrong with the pack at hand."""
@@ -69,7 +78,8 @@ def fetch_blobs(
     """
     with reading(connect(workspace, remote)) as source:
         source.packs.refresh(source.requests)
-        return store_blobs(workspace, source, digests, progress)
+        keys = KeyColumn.of(object_key(one) for one in digests)
+        return store_blobs(workspace, source, keys, progress)
 
 
 def fetch_objects(
@@ -90,7 +100,8 @@ def fetch_objects(
         source.metadata.refresh(source.requests)
         found: list[StoredObject] = []
         try:
-            found.extend(source.objects([object_key(digest) for digest in digests]))
+            keys = KeyColumn.of(object_key(one) for one in digests)
+            found.extend(source.objects(keys))
         finally:
             with workspace.db.write() as tx:
                 write_objects(tx, found)
@@ -119,82 +130,92 @@ class Source:
         self.packs = KnownPacks(remote, PACKS, cache)
         self.metadata = KnownPacks(remote, METADATA, cache)
 
-    def blobs(self, keys: Sequence[ObjectKey]) -> Iterator[tuple[ObjectKey, bytes | Path]]:
-        """Those of the blobs that the remote has; a large one as a file that does not last.
+    def blobs(self, keys: KeyColumn) -> Iterator[tuple[int, bytes | Path]]:
+        """Those of the blobs that the remote has, by their number among the keys.
+
+        A large one comes as a file that does not outlast the next step.
 
         Raises:
             RemoteDamaged: after all else, when a pack or blob is not what it was.
         """
-        keys = list(keys)
         bad: dict[str, str] = {}
-        found: set[ObjectKey] = set()
+        is_found = np.zeros(len(keys), bool)
 
         def unpack(
-            span: Span, content: memoryview, complain: Complain
-        ) -> Iterator[tuple[ObjectKey, bytes]]:
-            for piece in span.pieces:
-                at = piece.place.start - span.start
-                blob = content[at : at + piece.place.length]
-                if hashlib.sha256(blob).digest() == keys[piece.wanted]:
-                    yield keys[piece.wanted], bytes(blob)
+            name: str, span: Span, content: memoryview, complain: Complain
+        ) -> Iterator[tuple[int, bytes]]:
+            del name
+            for number, (start, length) in span.pieces:
+                blob = content[start - span.start :][:length]
+                if hashlib.sha256(blob).digest() == keys[number]:
+                    yield number, bytes(blob)
                 else:
                     complain("holds other bytes than its index says")
 
-        for key, blob in self._unpacked(self.packs, keys, unpack, bad):
-            found.add(key)
-            yield key, blob
-        if left := [key for key in keys if key not in found]:
-            yield from self._large(left, bad)
+        for number, blob in self._unpacked(self.packs, keys, unpack, bad):
+            is_found[number] = True
+            yield number, blob
+        if not is_found.all():
+            yield from self._large(keys, np.flatnonzero(~is_found).tolist(), bad)
         self._raise_if(bad)
 
-    def objects(self, keys: Sequence[ObjectKey]) -> Iterator[StoredObject]:
+    def objects(self, keys: KeyColumn) -> Iterator[StoredObject]:
         """Those of the objects that the remote has.
 
         Raises:
             RemoteDamaged: after all else, when a pack is not what it was.
         """
-        keys = list(keys)
         bad: dict[str, str] = {}
 
-        def unpack(span: Span, content: memoryview, complain: Complain) -> Iterator[StoredObject]:
-            wanted: dict[Place, list[ObjectKey]] = defaultdict(list)
-            for piece in span.pieces:
-                wanted[piece.place].append(keys[piece.wanted])
-            for (start, length), here in wanted.items():
-                block = content[start - span.start :][:length]
+        def unpack(
+            name: str, span: Span, content: memoryview, complain: Complain
+        ) -> Iterator[StoredObject]:
+            wanted: dict[Place, list[bytes]] = defaultdict(list)
+            for number, place in span.pieces:
+                wanted[place].append(keys[number])
+            for place, here in wanted.items():
                 try:
-                    records = {one.key: one for one in read_block(block)}
+                    records = self._records(name, place, content[place.start - span.start :])
                 except BadBlock as error:
                     complain(f"cannot be read: {error}")
                     continue
+                by_key = {one.key: one for one in records}
                 for key in here:
-                    if key in records:
-                        yield StoredObject(key, records[key].kind, records[key].content)
+                    if key in by_key:
+                        yield StoredObject(ObjectKey(key), by_key[key].kind, by_key[key].content)
                     else:
                         complain("holds other objects than its index says")
 
         yield from self._unpacked(self.metadata, keys, unpack, bad)
         self._raise_if(bad)
 
+    def _records(self, name: str, place: Place, content: memoryview) -> list[Record]:
+        """The records of the block that lies there; `content` begins with it."""
+        try:
+            return read_block(content[: place.length])
+        except EarlierBlocksNeeded:
+            start = self.remote.store.get_range(name, 0, place.start + place.length)
+            return list(read_blocks(start or b""))[-1].records
+
     def _unpacked(
         self,
         known: KnownPacks,
-        keys: Sequence[ObjectKey],
-        unpack: Callable[[Span, memoryview, Complain], Iterator[_Found]],
+        keys: KeyColumn,
+        unpack: Callable[[str, Span, memoryview, Complain], Iterator[_Found]],
         bad: dict[str, str],
     ) -> Iterator[_Found]:
         """What `unpack` finds in the spans; packs that were written anew are looked for again."""
-        wanted: Sequence[int] = range(len(keys))
+        wanted = np.arange(len(keys))
         for is_last in (False, True):
             gone: list[int] = []
             jobs = (
                 (pack_name(known.area, packed.digits), _renumbered(span, wanted))
-                for packed in known.locate([keys[at] for at in wanted])
+                for packed in known.locate(keys.take(wanted))
                 for span in spans(packed.pieces)
             )
             for (name, span), content in in_window(self.requests, self._read, jobs, n=AT_ONCE):
                 if content is not None:
-                    yield from unpack(span, content, partial(bad.setdefault, name))
+                    yield from unpack(name, span, content, partial(bad.setdefault, name))
                 elif is_last:
                     bad.setdefault(name, "is gone")
                 else:
@@ -202,24 +223,24 @@ class Source:
             if not gone:
                 return
             known.refresh(self.requests)
-            wanted = gone
+            wanted = np.array(gone)
 
     def _read(self, job: tuple[str, Span]) -> memoryview | None:
         name, span = job
         return self.remote.store.get_range(name, span.start, span.length)
 
     def _large(
-        self, keys: Sequence[ObjectKey], bad: dict[str, str]
-    ) -> Iterator[tuple[ObjectKey, Path]]:
+        self, keys: KeyColumn, numbers: list[int], bad: dict[str, str]
+    ) -> Iterator[tuple[int, Path]]:
         there = {one.name: one.size_bytes for one in self.remote.store.list(LARGE_BLOBS)}
-        for key, digest in zip(keys, digests_of(keys), strict=True):
-            name = large_blob_name(digest)
+        for number in numbers if there else ():
+            name = large_blob_name(digest_of_key(ObjectKey(keys[number])))
             if name not in there:
                 continue
-            path = self.incoming / key.hex()
+            path = self.incoming / keys[number].hex()
             try:
-                if self._download(name, there[name], path) == key:
-                    yield key, path
+                if self._download(name, there[name], path) == keys[number]:
+                    yield number, path
                 else:
                     bad[name] = "has other bytes than its name says"
             finally:
@@ -247,47 +268,63 @@ class Source:
 
 
 def store_blobs(
-    workspace: Workspace, source: Source, digests: Collection[Digest], progress: Progress
+    workspace: Workspace, source: Source, keys: KeyColumn, progress: Progress
 ) -> FetchedObjects:
     """Fetch and keep these blobs, some at a time; see `fetch_blobs`."""
-    keys = [object_key(one) for one in digests]
-    done: set[ObjectKey] = set()
+    is_here = np.zeros(len(keys), bool)
     size_bytes = 0
-    batch: list[tuple[ObjectKey, bytes | Path]] = []
-    batch_bytes = 0
-    found = source.blobs(keys)
+    batch = _Batch(workspace, keys)
     try:
-        for key, blob in found:
-            batch.append((key, blob))
-            batch_bytes += blob.stat().st_size if isinstance(blob, Path) else len(blob)
-            # A file does not outlive the next step of the iterator.
-            if batch_bytes >= _BATCH_BYTES or len(batch) >= _BATCH_BLOBS or isinstance(blob, Path):
-                _keep(workspace, batch)
-                done.update(one for one, _ in batch)
-                size_bytes += batch_bytes
-                batch, batch_bytes = [], 0
-                progress("fetching images", len(done), len(keys))
+        for number, blob in source.blobs(keys):
+            size_bytes += batch.add(number, blob)
+            is_here[number] = True
+            # A file does not outlast the next step of the iterator.
+            if batch.is_full or isinstance(blob, Path):
+                batch.keep()
+                progress("fetching images", int(is_here.sum()), len(keys))
     finally:
         # Also when the remote breaks off: what came is good and need not come again.
-        _keep(workspace, batch)
-    done.update(one for one, _ in batch)
-    missing = list(digests_of([key for key in keys if key not in done]))
-    return FetchedObjects(len(done), size_bytes + batch_bytes, missing)
+        batch.keep()
+    missing = [digest_of_key(ObjectKey(key)) for key in keys.take(~is_here)]
+    return FetchedObjects(int(is_here.sum()), size_bytes, missing)
 
 
-def _keep(workspace: Workspace, blobs: list[tuple[ObjectKey, bytes | Path]]) -> None:
-    if not blobs:
-        return
-    with workspace.blobs.batch() as batch:
-        for _, blob in blobs:
-            if isinstance(blob, Path):
-                batch.put_file(blob)
-            else:
-                batch.put(blob)
-    with workspace.db.write() as tx:
-        redeem(tx, [key for key, _ in blobs])
+class _Batch:
+    """Blobs that have come and are not in the store yet."""
+
+    def __init__(self, workspace: Workspace, keys: KeyColumn) -> None:
+        self._workspace = workspace
+        self._keys = keys
+        self._blobs: list[tuple[int, bytes | Path]] = []
+        self._size_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to keep them."""
+        return self._size_bytes >= _BATCH_BYTES or len(self._blobs) >= _BATCH_BLOBS
+
+    def add(self, number: int, blob: bytes | Path) -> int:
+        """One more; returns how many bytes it has."""
+        size = blob.stat().st_size if isinstance(blob, Path) else len(blob)
+        self._blobs.append((number, blob))
+        self._size_bytes += size
+        return size
+
+    def keep(self) -> None:
+        """Put them into the store, then forget that a remote promised them."""
+        if not self._blobs:
+            return
+        with self._workspace.blobs.batch() as batch:
+            for _, blob in self._blobs:
+                if isinstance(blob, Path):
+                    batch.put_file(blob)
+                else:
+                    batch.put(blob)
+        with self._workspace.db.write() as tx:
+            redeem(tx, [ObjectKey(self._keys[number]) for number, _ in self._blobs])
+        self._blobs, self._size_bytes = [], 0
 
 
-def _renumbered(span: Span, wanted: Sequence[int]) -> Span:
-    pieces = [Piece(wanted[piece.wanted], piece.place) for piece in span.pieces]
+def _renumbered(span: Span, wanted: NDArray[np.int64]) -> Span:
+    pieces = [Piece(int(wanted[piece.wanted]), piece.place) for piece in span.pieces]
     return Span(span.start, span.length, pieces)

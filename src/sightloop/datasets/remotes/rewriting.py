@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
 
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.remotes.blocks import BadBlock, read_blocks
+from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.known_packs import KnownPacks, damaged
 from sightloop.datasets.remotes.layout import (
     LARGE_BLOBS,
+    METADATA_PACK_TARGET_BYTES,
     PACKS,
     index_name,
     large_blob_name,
@@ -23,7 +26,7 @@ from sightloop.datasets.remotes.layout import (
 )
 from sightloop.datasets.remotes.packs import Place
 from sightloop.datasets.remotes.reading import Source
-from sightloop.datasets.remotes.sending import Pack, PackWriter, pack_objects, put_checked
+from sightloop.datasets.remotes.sending import ObjectWriter, Pack, PackWriter, put_checked
 from sightloop.kernel.digests import Digest
 
 
@@ -42,12 +45,12 @@ def rewrite_without(source: Source, digests: Collection[Digest]) -> Rewritten:
         RemoteDenied: the credentials do not allow it.
         RemoteDamaged: a pack has changed, so it cannot be written anew.
     """
-    erased = {bytes(object_key(one)) for one in digests}
+    erased = KeyColumn.of(object_key(one) for one in digests)
     n_packs = n_erased = 0
     for known in (source.packs, source.metadata):
         known.refresh(source.requests)
-        for digits in known.holding(sorted(erased)):
-            n_erased += _rewrite(source, known, digits, erased)
+        for digits in known.holding(erased):
+            n_erased += _rewrite(source, known, digits, {*erased})
             n_packs += 1
     there = {one.name for one in source.remote.store.list(LARGE_BLOBS)}
     for name in sorted(there & {large_blob_name(one) for one in digests}):
@@ -64,20 +67,20 @@ def _rewrite(source: Source, known: KnownPacks, digits: str, erased: set[bytes])
         raise damaged(source.remote, area, [digits], problem)
     places = known.index(digits).places_of_pieces
     try:
-        pack = (
-            without_blobs(held.content, places, erased)
+        packs = (
+            without_blobs(held.content, places, erased, folder=source.incoming)
             if area == PACKS
-            else without_objects(held.content, erased)
+            else without_objects(held.content, erased, folder=source.incoming)
         )
     except BadBlock as error:
         raise damaged(source.remote, area, [digits], f"cannot be read: {error}") from error
     n_left = 0
-    if pack is not None:
+    for pack in packs:
         name, index = pack_name(area, pack.digits), index_name(area, pack.digits)
-        put_checked(source.remote, name, pack.content, size_bytes=pack.size_bytes)
+        put_checked(source.remote, name, pack.path, size_bytes=pack.size_bytes)
         put_checked(source.remote, index, pack.index_content, size_bytes=len(pack.index_content))
         known.note(pack.digits, pack.index_content)
-        n_left = known.index(pack.digits).n_entries
+        n_left += known.index(pack.digits).n_entries
     n_erased = known.index(digits).n_entries - n_left
     store.delete(index_name(area, digits))
     store.delete(pack_name(area, digits))
@@ -85,27 +88,28 @@ def _rewrite(source: Source, known: KnownPacks, digits: str, erased: set[bytes])
     return n_erased
 
 
-def without_blobs(pack: bytes, places: list[Place], erased: set[bytes]) -> Pack | None:
-    """The pack without these blobs; None when nothing is left of it."""
-    writer = PackWriter()
+def without_blobs(
+    pack: bytes, places: list[Place], erased: set[bytes], *, folder: Path
+) -> list[Pack]:
+    """The pack without these blobs, in a file of the folder; none when nothing is left of it."""
+    writer = PackWriter(folder, target_bytes=len(pack) + 1)
     for start, length in places:
         blob = pack[start : start + length]
         key = hashlib.sha256(blob).digest()
         if key not in erased:
             writer.add(blob, [key])
-    return None if writer.is_empty else writer.finish()
+    return [] if writer.is_empty else [writer.finish()]
 
 
-def without_objects(pack: bytes, erased: set[bytes]) -> Pack | None:
-    """The pack without these objects; None when nothing is left of it.
+def without_objects(pack: bytes, erased: set[bytes], *, folder: Path) -> list[Pack]:
+    """The pack without these objects, in files of the folder; none when nothing is left of it.
 
     Raises:
         BadBlock: it cannot be read.
     """
-    kept = (
-        (record.kind, record.key, record.content)
-        for block in read_blocks(pack)
-        for record in block.records
-        if record.key not in erased
-    )
-    return pack_objects(kept)
+    writer = ObjectWriter(folder, target_bytes=METADATA_PACK_TARGET_BYTES)
+    for block in read_blocks(pack):
+        for record in block.records:
+            if record.key not in erased:
+                writer.add(record.kind, record.key, record.content)
+    return writer.finish()
