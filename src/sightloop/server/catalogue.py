@@ -14,6 +14,7 @@ from sightloop.datasets import (
     exporting,
     importing,
 )
+from sightloop.datasets.curation import duplicates, leaks, marking, suspects
 from sightloop.datasets.remotes import fetching, naming, pulling, pushing
 from sightloop.datasets.remotes.naming import KnownRemote
 from sightloop.datasets.store import Ref
@@ -137,6 +138,7 @@ SERVICES: dict[str, Service] = {
     "data.commit": commits.commit_samples,
     "data.commit_folder": committing_copies.commit_copy,
     "data.diff": comparing.diff_commits,
+    "data.duplicates": duplicates.find_duplicates,
     "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
     "data.fetch": fetching.fetch,
@@ -144,9 +146,13 @@ SERVICES: dict[str, Service] = {
     "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
     "data.import": importing.import_dataset,
+    "data.leaks": leaks.find_leaks,
+    "data.lift": marking.lift_quarantine,
     "data.log": commits.log_commits,
     "data.pull": pulling.pull,
     "data.push": pushing.push,
+    "data.quarantine": marking.quarantine_samples,
+    "data.quarantine_leaks": marking.quarantine_leaks,
     "data.remote_add": naming.add_remote,
     "data.remote_remove": naming.remove_remote,
     "data.remotes": known_remotes,
@@ -156,6 +162,8 @@ SERVICES: dict[str, Service] = {
     "data.show": commits.show_commit,
     "data.stats": browsing.show_statistics,
     "data.status": showing.show_status,
+    "data.suspects": suspects.find_suspects,
+    "data.tag_samples": marking.tag_samples,
     "data.verify": verifying.verify_data,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
@@ -227,11 +235,11 @@ SERVICES: dict[str, Service] = {
     "rollout.status": rollout_status.rollout_status,
     "rollout.watch": rollout_overview.watch_rollout,
     "runs.cancel": cancel_run,
-    "runs.job": training.show_job,
     "runs.curves": tracking.show_curves,
     "runs.experiments": tracking.list_experiments,
     "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
+    "runs.job": training.show_job,
     "runs.list": tracking.list_runs,
     "runs.log": run_logs.show_log,
     "runs.metrics": tracking.show_metrics,

@@ -9,6 +9,7 @@ __all__ = [
     "backend",
     "blocks",
     "connecting",
+    "erasures",
     "fetching",
     "folder",
     "hex_runs",

@@ -17,6 +17,7 @@ from sightloop.datasets.errors import ObjectMissing, RemoteDamaged
 from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
 from sightloop.datasets.remotes.blocks import BadBlock, Record, read_blocks
 from sightloop.datasets.remotes.connecting import Remote, connect
+from sightloop.datasets.remotes.erasures import take_erasures
 from sightloop.datasets.remotes.histories import ancestors, commits_beyond, is_here, new_nodes
 from sightloop.datasets.remotes.known_packs import damaged
 from sightloop.datasets.remotes.layout import (
@@ -28,8 +29,7 @@ from sightloop.datasets.remotes.layout import (
     tracking_name,
 )
 from sightloop.datasets.remotes.packs import encode_index
-from sightloop.datasets.remotes.pushing import read_ref
-from sightloop.datasets.remotes.reading import Source, reading
+from sightloop.datasets.remotes.reading import Source, commit_of, reading
 from sightloop.datasets.remotes.sending import AT_ONCE
 from sightloop.datasets.remotes.store import promise
 from sightloop.datasets.remotes.windows import in_window
@@ -45,7 +45,7 @@ from sightloop.datasets.store import (
     set_ref,
     write_objects,
 )
-from sightloop.datasets.tombstones import erased_keys
+from sightloop.datasets.tombstones import erased_keys, find_tombstones
 from sightloop.datasets.values import Sample, decode_row
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -85,6 +85,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """Rows, tree nodes, taxonomies and commits."""
     size_bytes: int = 0
     """As they were sent, compressed."""
+    n_erased: int = 0
+    """Images and rows that were erased elsewhere; the next pull destroys them here."""
 
 
 def fetch(workspace: Workspace, call: Call, request: Fetch) -> Fetched:
@@ -106,6 +108,7 @@ def fetch(workspace: Workspace, call: Call, request: Fetch) -> Fetched:
 def fetch_from(workspace: Workspace, call: Call, source: Source) -> Fetched:
     """As `fetch`, from a remote that is being read already."""
     there = _refs_of(source)
+    n_erased = take_erasures(workspace, source)
     heads = [ref.commit for ref in there]
     n_objects = size_bytes = 0
     missing: list[Digest] = []
@@ -121,6 +124,7 @@ def fetch_from(workspace: Workspace, call: Call, source: Source) -> Fetched:
                 kept_tags=moved.kept_tags,
                 n_objects=n_objects,
                 size_bytes=size_bytes,
+                n_erased=n_erased,
             )
         # What came before was cleared away here since, as nothing led to it: read it anew.
         _forget(source)
@@ -136,7 +140,7 @@ def _refs_of(source: Source) -> list[FetchedRef]:
     found = []
     for (name, (kind, ref)), one in zip(names, held, strict=True):
         if one is not None:
-            commit = read_ref(source.remote, name, one).commit
+            commit = commit_of(source.remote, name, one)
             found.append(_fetched_ref(source.remote, kind, ref, commit))
     return found
 
@@ -190,9 +194,11 @@ def _store(workspace: Workspace, remote: Remote, records: list[Record]) -> None:
     samples = [_decoded(record) for record in records if record.kind == "row"]
     absent = {object_key(one.image) for one in samples if not workspace.blobs.has(one.image)}
     with workspace.db.write() as tx:
+        erased = find_tombstones(tx, {one.image for one in samples})
+        samples = [one for one in samples if one.image not in erased]
         write_objects(tx, (StoredObject(ObjectKey(key), kind, row) for key, kind, row in records))
         note_split_keys(tx, ((one.split_key, one.id) for one in samples))
-        promise(tx, remote.name, absent - erased_keys(tx, absent))
+        promise(tx, remote.name, absent - {object_key(one) for one in erased})
 
 
 def _decoded(record: Record) -> Sample:

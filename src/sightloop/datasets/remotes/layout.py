@@ -80,11 +80,6 @@ def large_blob_name(digest: Digest) -> str:
     return LARGE_BLOBS + digest.removeprefix(_PREFIX)
 
 
-def tombstone_name(digest: Digest) -> str:
-    """Where it is said that this blob or row was erased."""
-    return TOMBSTONES + digest.removeprefix(_PREFIX)
-
-
 def ref_name(kind: RemoteRefKind, name: str) -> str:
     """Where the ref lies; a slash in its name would be a folder of a file system.
 

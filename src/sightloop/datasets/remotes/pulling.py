@@ -26,6 +26,7 @@ from sightloop.datasets.remotes.reading import FetchedObjects, Source, reading, 
 from sightloop.datasets.remotes.store import count_promised, promised_among
 from sightloop.datasets.samples import load_commit, load_samples
 from sightloop.datasets.store import StoredNodes, advance_branch, find_ref, read_rows
+from sightloop.datasets.upkeep.erasing import finish_erasures
 from sightloop.datasets.values import decode_row
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -97,21 +98,25 @@ def pull_from(workspace: Workspace, call: Call, source: Source, request: Pull) -
         theirs, is_branch = _theirs(tx, request)
         ours = head_of(tx, request.ref) if is_branch else theirs
         is_ahead = ours is not None and theirs in ancestors(tx, [ours])
-        if ours is not None and not is_ahead and ours not in ancestors(tx, [theirs]):
-            tracking = tracking_name(request.remote, request.ref)
-            raise MergeNeeded(branch=request.ref, tracking=tracking)
+        needs_merge = not is_ahead and ours is not None and ours not in ancestors(tx, [theirs])
+    if needs_merge:
+        finish_erasures(workspace, call)
+        tracking = tracking_name(request.remote, request.ref)
+        raise MergeNeeded(branch=request.ref, tracking=tracking)
     wanted = _wanted(workspace, theirs, request, call.progress)
     blobs = _fetch_images(workspace, source, wanted, call.progress)
-    commit = ours if is_ahead and ours is not None else theirs
     if not is_ahead:
         _advance(workspace, call, request, before=ours, to=theirs)
+    # After the branch moved on: the remote's may hold the commit without the erased already.
+    finish_erasures(workspace, call)
     with workspace.db.read() as tx:
         n_left = count_promised(tx, request.remote)
+        head = head_of(tx, request.ref) if is_branch else None
     return Pulled(
         fetched=fetched,
         ref=request.ref,
         before=ours,
-        commit=commit,
+        commit=head or theirs,
         n_images=blobs.n,
         images_bytes=blobs.size_bytes,
         n_left=n_left,

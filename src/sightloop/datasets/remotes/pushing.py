@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from sightloop.contracts.decode import encode
-from sightloop.datasets.errors import NoSuchRef, PushedMeanwhile, RefExists, RemoteDamaged
+from sightloop.datasets.errors import NoSuchRef, PushedMeanwhile, RefExists
 from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
 from sightloop.datasets.remotes.backend import Held, Stale
 from sightloop.datasets.remotes.connecting import Remote, cache_of, claim, connect, transfer
+from sightloop.datasets.remotes.erasures import send_erasures
 from sightloop.datasets.remotes.histories import (
     NewCommit,
     NewNodes,
@@ -45,6 +46,7 @@ from sightloop.datasets.remotes.layout import (
     tracking_name,
 )
 from sightloop.datasets.remotes.placing import Placing
+from sightloop.datasets.remotes.reading import Source, commit_of
 from sightloop.datasets.remotes.sending import (
     AT_ONCE,
     ObjectWriter,
@@ -91,7 +93,8 @@ def push(workspace: Workspace, call: Call, request: Push) -> Pushed:
     Raises:
         NoSuchRemote: no remote has that name.
         NoSuchRef: no branch or tag has that name.
-        PushedMeanwhile: the remote's branch has commits that ours lacks; nothing moved.
+        PushedMeanwhile: the remote's branch has commits that ours lacks, or it tells of an erasure
+            that is not known here; nothing moved.
         RefExists: the remote's tag of that name is at another commit.
         RemoteUnfit: nothing may be kept there.
         RemoteUnavailable: it does not answer; what was sent so far is not sent again.
@@ -149,16 +152,17 @@ class _Push:
     progress: Progress
 
     def run(self) -> Pushed:
-        marker = claim(self.remote)
+        source = Source(
+            self.remote, self.requests, cache_of(self.remote, claim(self.remote)), self.outgoing
+        )
+        send_erasures(self.workspace, source)
         name = ref_name(self.target.kind, self.target.name)
         held = self.remote.store.get(name)
-        before = None if held is None else _commit_of(self.remote, name, held)
+        before = None if held is None else commit_of(self.remote, name, held)
         if before == self.target.commit:
             return self._pushed(before)
         heads = self._heads() if before is None else [before]
-        cache = cache_of(self.remote, marker)
-        packs = KnownPacks(self.remote, PACKS, cache)
-        metadata = KnownPacks(self.remote, METADATA, cache)
+        packs, metadata = source.packs, source.metadata
         packs.refresh(self.requests)
         metadata.refresh(self.requests)
         with self.workspace.db.read() as tx:
@@ -188,7 +192,7 @@ class _Push:
         """Where the remote's other branches and tags are: what they lead to is there."""
         names = [one.name for one in self.remote.store.list(REFS)]
         held = zip(names, self.requests.map(self.remote.store.get, names), strict=True)
-        return [_commit_of(self.remote, name, one) for name, one in held if one is not None]
+        return [commit_of(self.remote, name, one) for name, one in held if one is not None]
 
     def _check(self, tx: Tx, before: Digest | None) -> None:
         if before is None:
@@ -294,7 +298,7 @@ class _Push:
             self.remote.store.compare_and_swap(name, content, expected=expected)
         except Stale:
             found = self.remote.store.get(name)
-            at = Digest("") if found is None else _commit_of(self.remote, name, found)
+            at = Digest("") if found is None else commit_of(self.remote, name, found)
             raise PushedMeanwhile(remote=self.remote.name, ref=self.target.name, at=at) from None
 
 
@@ -304,22 +308,6 @@ def _target_of(tx: Tx, ref: str) -> _Target:
     if found := find_ref(tx, "tag", ref):
         return _Target("tags", ref, found.commit)
     raise NoSuchRef(name=ref)
-
-
-def _commit_of(remote: Remote, name: str, held: Held) -> Digest:
-    return read_ref(remote, name, held).commit
-
-
-def read_ref(remote: Remote, name: str, held: Held) -> RemoteRef:
-    """Where a ref of the remote points.
-
-    Raises:
-        RemoteDamaged: it does not say.
-    """
-    try:
-        return msgspec.json.decode(held.content, type=RemoteRef)
-    except msgspec.MsgspecError as error:
-        raise RemoteDamaged(remote=remote.name, objects=[name], problem="is no ref") from error
 
 
 def _digest(key: bytes) -> Digest:

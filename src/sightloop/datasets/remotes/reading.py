@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sightloop.datasets.errors import RemoteDamaged
 from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
+from sightloop.datasets.remotes.backend import Held
 from sightloop.datasets.remotes.blocks import (
     BadBlock,
     EarlierBlocksNeeded,
@@ -36,6 +38,7 @@ from sightloop.datasets.remotes.layout import (
     LARGE_BLOBS,
     METADATA,
     PACKS,
+    RemoteRef,
     large_blob_name,
     pack_name,
 )
@@ -44,7 +47,7 @@ from sightloop.datasets.remotes.sending import AT_ONCE
 from sightloop.datasets.remotes.store import redeem
 from sightloop.datasets.remotes.windows import in_window
 from sightloop.datasets.store import StoredObject, write_objects
-from sightloop.kernel.digests import Digest
+from sightloop.kernel.digests import Digest, MalformedDigest, parse_digest
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Workspace
 
@@ -328,3 +331,15 @@ class _Batch:
 def _renumbered(span: Span, wanted: NDArray[np.int64]) -> Span:
     pieces = [Piece(int(wanted[piece.wanted]), piece.place) for piece in span.pieces]
     return Span(span.start, span.length, pieces)
+
+
+def commit_of(remote: Remote, name: str, held: Held) -> Digest:
+    """Where a ref of the remote points.
+
+    Raises:
+        RemoteDamaged: it does not say.
+    """
+    try:
+        return parse_digest(msgspec.json.decode(held.content, type=RemoteRef).commit)
+    except (msgspec.MsgspecError, MalformedDigest) as error:
+        raise RemoteDamaged(remote=remote.name, objects=[name], problem="is no ref") from error
