@@ -25,6 +25,7 @@ __all__ = [
     "pulling",
     "pushing",
     "reading",
+    "repairing",
     "rewriting",
     "sending",
     "store",

@@ -94,7 +94,7 @@ def _lists(source: Source) -> Iterator[TombstoneList]:
     for one in list(source.remote.store.list(TOMBSTONES)):
         path = source.cache / TOMBSTONES / Path(one.name).name
         content = path.read_bytes() if path.exists() else _read(source, one.name)
-        yield msgspec.json.decode(content, type=TombstoneList)
+        yield _decoded(source, one.name, content)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, content)
@@ -106,6 +106,14 @@ def _read(source: Source, name: str) -> bytes:
         return held.content
     problem = "is gone" if held is None else "has other bytes than its name says"
     raise RemoteDamaged(remote=source.remote.name, objects=[name], problem=problem)
+
+
+def _decoded(source: Source, name: str, content: bytes) -> TombstoneList:
+    try:
+        return msgspec.json.decode(content, type=TombstoneList)
+    except msgspec.MsgspecError as error:
+        problem = "is no list of tombstones"
+        raise RemoteDamaged(remote=source.remote.name, objects=[name], problem=problem) from error
 
 
 def _sent(one: Tombstone) -> SentTombstone:

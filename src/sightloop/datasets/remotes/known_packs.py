@@ -33,11 +33,17 @@ class KnownPacks:
         self._cache = cache / area
         self._indexes: dict[str, PackIndex] = {}
         self._bare: set[str] = set()
+        self._orphaned: set[str] = set()
 
     @property
     def packs(self) -> list[str]:
         """The packs that have an index."""
         return sorted(self._indexes)
+
+    @property
+    def orphaned(self) -> set[str]:
+        """Indexes whose pack is gone: a rewrite that is under way or was interrupted."""
+        return self._orphaned
 
     @property
     def bare(self) -> set[str]:
@@ -110,8 +116,8 @@ class KnownPacks:
         names = [parse_pack_name(one.name) for one in self._remote.store.list(self.area)]
         indexed = {one.digits for one in names if one is not None and one.is_index}
         packs = {one.digits for one in names if one is not None and not one.is_index}
-        self._bare = packs - indexed
-        return indexed
+        self._bare, self._orphaned = packs - indexed, indexed - packs
+        return packs & indexed
 
     def _load(self, digits: str) -> PackIndex | None:
         path = self._cache / f"{digits}.index"

@@ -1,7 +1,7 @@
 """Taking erased blobs and objects out of a remote's packs.
 
-Each pack that holds one is written anew without it, then the old index goes, then the old pack:
-at every moment whatever is not erased is in a pack with an index, and repeating an interrupted
+Each pack that holds one is written anew without it, then the old pack goes, then its index: at
+every moment whatever is not erased is in a pack with an index, and repeating an interrupted
 rewrite finishes it. Readers that still know the old pack find it gone and look again.
 """
 
@@ -49,6 +49,8 @@ def rewrite_without(source: Source, digests: Collection[Digest]) -> Rewritten:
     n_packs = n_erased = 0
     for known in (source.packs, source.metadata):
         known.refresh(source.requests)
+        for digits in sorted(known.orphaned):
+            source.remote.store.delete(index_name(known.area, digits))
         for digits in known.holding(erased):
             n_erased += _rewrite(source, known, digits, {*erased})
             n_packs += 1
@@ -82,8 +84,9 @@ def _rewrite(source: Source, known: KnownPacks, digits: str, erased: set[bytes])
         known.note(pack.digits, pack.index_content)
         n_left += known.index(pack.digits).n_entries
     n_erased = known.index(digits).n_entries - n_left
-    store.delete(index_name(area, digits))
+    # The index last: without it nobody would know any more that the pack has to go.
     store.delete(pack_name(area, digits))
+    store.delete(index_name(area, digits))
     known.forget(digits)
     return n_erased
 
