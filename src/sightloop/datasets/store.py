@@ -33,6 +33,7 @@ from sqlalchemy.dialects import postgresql
 from sightloop.datasets.errors import HeadMoved, ObjectDamaged, ObjectMissing, RefExists
 from sightloop.datasets.keys import (
     ObjectKey,
+    ObjectKind,
     SampleKey,
     digest_of_key,
     object_key,
@@ -51,7 +52,6 @@ from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
-ObjectKind = Literal["row", "node", "taxonomy", "commit"]
 RefKind = Literal["branch", "tag", "remote"]
 """`remote`: where a branch of a remote was when it was last looked at, as REMOTE/BRANCH."""
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from sightloop.datasets.keys import ObjectKind
 from sightloop.datasets.remotes.hex_runs import lengthen, shorten
-from sightloop.datasets.store import ObjectKind
 
 BLOCK_TARGET_BYTES = 256 << 10
 """A block is closed when its records reach this size."""

@@ -50,7 +50,9 @@ def rewrite_without(source: Source, digests: Collection[Digest]) -> Rewritten:
     for known in (source.packs, source.metadata):
         known.refresh(source.requests)
         for digits in sorted(known.orphaned):
-            source.remote.store.delete(index_name(known.area, digits))
+            # Asked again: a list that is read while somebody writes may miss a file.
+            if source.remote.store.size_bytes(pack_name(known.area, digits)) is None:
+                source.remote.store.delete(index_name(known.area, digits))
         for digits in known.holding(erased):
             n_erased += _rewrite(source, known, digits, {*erased})
             n_packs += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sightloop.datasets.errors import RemoteDamaged
+from sightloop.datasets.keys import ObjectKind
 from sightloop.datasets.remotes.blocks import BLOCK_TARGET_BYTES, BlockWriter, RowNumbers
 from sightloop.datasets.remotes.connecting import Remote
 from sightloop.datasets.remotes.known_packs import KnownPacks
@@ -20,7 +21,6 @@ from sightloop.datasets.remotes.layout import (
     pack_name,
 )
 from sightloop.datasets.remotes.packs import encode_index
-from sightloop.datasets.store import ObjectKind
 from sightloop.kernel.files import disk_errors
 
 AT_ONCE = 2
