@@ -9,6 +9,7 @@ from sightloop.cli import (
     data_curation,
     data_files,
     data_history,
+    data_remotes,
     data_samples,
     data_upkeep,
 )
@@ -18,6 +19,7 @@ PARTS = (
     data_curation,
     data_files,
     data_history,
+    data_remotes,
     data_samples,
     data_upkeep,
 )

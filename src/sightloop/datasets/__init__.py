@@ -34,6 +34,7 @@ __all__ = [
     "prepared",
     "problems",
     "records",
+    "remotes",
     "samples",
     "scratch",
     "splits",

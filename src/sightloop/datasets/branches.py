@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from sightloop.datasets.errors import AmbiguousRef, BadRefName, NoSuchRef
-from sightloop.datasets.store import Ref, create_ref, find_commits, find_ref, list_refs
+from sightloop.datasets.store import Ref, RefKind, create_ref, find_commits, find_ref, list_refs
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
@@ -67,13 +67,16 @@ def head_of(tx: Tx, branch: str) -> Digest | None:
 
 
 def resolve_ref(tx: Tx, text: str) -> Digest:
-    """The commit that a branch, a tag, a digest or the unique beginning of a digest names.
+    """The commit that a branch, a tag, a remote's branch (`origin/main`) or a digest names.
+
+    The unique beginning of a digest is enough.
 
     Raises:
         NoSuchRef: nothing has that name.
         AmbiguousRef: several commits begin like this.
     """
-    ref = find_ref(tx, "branch", text) or find_ref(tx, "tag", text)
+    kinds: tuple[RefKind, ...] = ("branch", "tag", "remote")
+    ref = next((found for kind in kinds if (found := find_ref(tx, kind, text))), None)
     if ref is not None:
         return ref.commit
     digits = _DIGEST.fullmatch(text)

@@ -15,6 +15,8 @@ from sightloop.datasets import (
     importing,
 )
 from sightloop.datasets.curation import duplicates, leaks, marking, suspects
+from sightloop.datasets.remotes import fetching, naming, pulling, pushing
+from sightloop.datasets.remotes.naming import KnownRemote
 from sightloop.datasets.store import Ref
 from sightloop.datasets.upkeep import collecting, erasing, verifying
 from sightloop.datasets.working_copies import checkout, showing
@@ -88,6 +90,11 @@ def list_branches(workspace: Workspace, call: Call, request: Nothing) -> list[Re
     return branches.list_branches(workspace, call)
 
 
+def known_remotes(workspace: Workspace, call: Call, request: Nothing) -> list[KnownRemote]:  # noqa: ARG001
+    """Every remote, by name."""
+    return naming.known_remotes(workspace, call)
+
+
 def train_now(workspace: Workspace, call: Call, request: TrainRequest) -> Run:
     """Train, and answer when the run has ended; the job survives the caller."""
     control = StepControl(threading.Event(), progress=call.progress)
@@ -134,6 +141,7 @@ SERVICES: dict[str, Service] = {
     "data.duplicates": duplicates.find_duplicates,
     "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
+    "data.fetch": fetching.fetch,
     "data.find": browsing.find_commit,
     "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
@@ -141,8 +149,13 @@ SERVICES: dict[str, Service] = {
     "data.leaks": leaks.find_leaks,
     "data.lift": marking.lift_quarantine,
     "data.log": commits.log_commits,
+    "data.pull": pulling.pull,
+    "data.push": pushing.push,
     "data.quarantine": marking.quarantine_samples,
     "data.quarantine_leaks": marking.quarantine_leaks,
+    "data.remote_add": naming.add_remote,
+    "data.remote_remove": naming.remove_remote,
+    "data.remotes": known_remotes,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,
     "data.samples": browsing.list_samples,
