@@ -33,6 +33,7 @@ ROOMS_WITH_TABLES = (
     "kernel.events",
     "kernel.steps",
     "kernel.tokens",
+    "datasets.merges",
     "datasets.store",
     "tracking.store",
     "training.store",

@@ -71,7 +71,7 @@ class Parent:
         retired = self._retired(change.retired_keys)
         upserts = {one.id: one for one in [*retired, *change.upserts]}.values()
         present = self._find([*(one.id for one in upserts), *change.removals])
-        asked = _differing([_row_of(one) for one in upserts], present)
+        asked = _differing([row_of(one) for one in upserts], present)
         # A reservation may turn what was asked for back into what is there already.
         rows = _differing(self._admitted(asked, rule, free=change.retired_keys), present)
         return RowChanges(
@@ -116,7 +116,7 @@ class Parent:
         present = self._load_by_split_key({one.split_key for one in newcomers})
         admitted = {one.id: one for one in admit_all(newcomers, present, rule)}
         allowed = [(row, admitted.get(row.sample.id, row.sample)) for row in rows]
-        return [row if one is row.sample else _row_of(one) for row, one in allowed]
+        return [row if one is row.sample else row_of(one) for row, one in allowed]
 
     def _find(self, ids: Collection[SampleId]) -> dict[SampleId, Digest]:
         return {} if self._root is None else tree.find(self._nodes, self._root, ids)
@@ -139,7 +139,8 @@ def _differing(rows: list[Row], present: Mapping[SampleId, Digest]) -> list[Row]
     return [row for row in rows if row.digest != present.get(row.sample.id)]
 
 
-def _row_of(sample: Sample) -> Row:
+def row_of(sample: Sample) -> Row:
+    """The sample with its bytes."""
     content = encode_row(sample)
     return Row(sample, content, digest_of(content))
 

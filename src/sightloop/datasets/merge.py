@@ -80,6 +80,26 @@ def settled(base: _T, ours: _T, theirs: _T) -> tuple[bool, _T]:
     return ours == base, theirs if ours == base else ours
 
 
+def combined(
+    base: Annotation | None, ours: Annotation, theirs: Annotation, *, prefer: Side
+) -> Annotation:
+    """An annotation with each aspect from the side that changed it, the preferred one if both."""
+    old, mine, other = (_facts(one) for one in (base, ours, theirs))
+    merged = {}
+    for name in {**mine, **other}:
+        is_settled, value = settled(old.get(name), mine.get(name), other.get(name))
+        if not is_settled and prefer == "theirs":
+            value = other.get(name)
+        if value is not None:
+            merged[name] = value
+    attributes = {
+        name.removeprefix("attribute "): merged.pop(name)
+        for name in sorted(merged)
+        if name not in _ASPECTS
+    }
+    return msgspec.structs.replace(ours, **merged, attributes=attributes)
+
+
 class _Merger:
     """One sample's merge; collects what could not be settled."""
 
@@ -166,7 +186,7 @@ class _Merger:
             return annotation
         aspects = _differing(base, ours, theirs) if ours and theirs else []
         if ours and theirs and not aspects:
-            return _combined(base, ours, theirs, prefer="ours")
+            return combined(base, ours, theirs, prefer="ours")
         known = ours or theirs
         assert known is not None, "what both sides deleted is settled"
         conflict = AnnotationConflict(
@@ -184,7 +204,7 @@ class _Merger:
             return _under_id(resolution.annotation, known.id)
         side: Side = "theirs" if resolution.take == "theirs" else "ours"
         if ours and theirs:
-            return _combined(base, ours, theirs, prefer=side)
+            return combined(base, ours, theirs, prefer=side)
         return theirs if side == "theirs" else ours
 
     def _one_of(
@@ -298,26 +318,6 @@ def _differing(base: Annotation | None, ours: Annotation, theirs: Annotation) ->
         for name in {**mine, **other}
         if not settled(old.get(name), mine.get(name), other.get(name))[0]
     ]
-
-
-def _combined(
-    base: Annotation | None, ours: Annotation, theirs: Annotation, *, prefer: Side
-) -> Annotation:
-    """Each aspect from the side that changed it; from the preferred one if both did."""
-    old, mine, other = (_facts(one) for one in (base, ours, theirs))
-    merged = {}
-    for name in {**mine, **other}:
-        is_settled, value = settled(old.get(name), mine.get(name), other.get(name))
-        if not is_settled and prefer == "theirs":
-            value = other.get(name)
-        if value is not None:
-            merged[name] = value
-    attributes = {
-        name.removeprefix("attribute "): merged.pop(name)
-        for name in sorted(merged)
-        if name not in _ASPECTS
-    }
-    return msgspec.structs.replace(ours, **merged, attributes=attributes)
 
 
 def _kind_of(aspects: Sequence[str]) -> AnnotationConflictKind:
