@@ -7,12 +7,16 @@ import typer
 from sightloop.cli import (
     data_files,
     data_history,
+    data_merging,
+    data_refs,
     data_samples,
 )
 
 PARTS = (
     data_files,
     data_history,
+    data_merging,
+    data_refs,
     data_samples,
 )
 """Where the commands are: each has a `register`, and its views in `views/` under its name."""

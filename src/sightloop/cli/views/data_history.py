@@ -1,4 +1,4 @@
-"""Commits, branches and differences in a terminal."""
+"""Commits and differences in a terminal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from sightloop.cli.render import facts, table, when
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
 from sightloop.datasets.comparing import CommitDiff
 from sightloop.datasets.diff import SampleDiff
-from sightloop.datasets.store import Ref
 from sightloop.kernel.digests import short
 
 
 def commits(found: Iterable[LoggedCommit]) -> RenderableType:
     """A history."""
     rows = (
-        (short(one.commit), when(one.committed_at_ms), one.actor, one.n_samples, one.message)
+        (
+            short(one.commit),
+            when(one.committed_at_ms),
+            one.actor,
+            one.n_samples,
+            f"merge of {short(one.parents[1])}" if len(one.parents) > 1 else "",
+            one.message,
+        )
         for one in found
     )
-    return table(("commit", "when", "who", "images", "message"), rows, empty="no commit yet")
+    columns = ("commit", "when", "who", "images", "merge", "message")
+    return table(columns, rows, empty="no commit yet")
 
 
 def commit(found: CommitFacts) -> RenderableType:
@@ -45,14 +52,6 @@ def commit(found: CommitFacts) -> RenderableType:
         table(("slice", "images"), _named(found.strata), empty="no slices"),
         Text(),
         table(("class", "boxes"), found.annotations_by_class.items(), empty="no classes"),
-    )
-
-
-def branches(found: Iterable[Ref]) -> RenderableType:
-    """Branches and where they are."""
-    rows = ((ref.name, short(ref.commit)) for ref in found)
-    return table(
-        ("branch", "commit"), rows, empty="no branch yet; `sightloop data import` makes one"
     )
 
 
