@@ -59,6 +59,7 @@ PURE = (
     "datasets/diff",
     "datasets/following",
     "datasets/merge",
+    "datasets/taxonomy_edits",
     "datasets/taxonomy_merge",
     "datasets/index",
     "datasets/statistics",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from sightloop.cli import (
+    data_classes,
     data_files,
     data_history,
     data_merging,
@@ -13,6 +14,7 @@ from sightloop.cli import (
 )
 
 PARTS = (
+    data_classes,
     data_files,
     data_history,
     data_merging,

@@ -452,3 +452,35 @@ class ClassNamesCollide(Refused):
             name=name,
             classes=classes,
         )
+
+
+class BadClassEdit(BadInput):
+    """A change of classes that cannot be; nothing was changed."""
+
+    code = "DATA-097"
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(f"the classes cannot be changed like this: {problem}", problem=problem)
+
+
+class ClassInUse(Refused):
+    """A class is removed only when nothing is of it."""
+
+    code = "DATA-098"
+
+    def __init__(self, *, name: str, n_annotations: int) -> None:
+        super().__init__(
+            f"class {name!r} has {_count(n_annotations, 'annotation')}; merge it into another "
+            "class (--merge), or delete or relabel them first",
+            name=name,
+            n_annotations=n_annotations,
+        )
+
+
+class NoSuchClass(NotFound):
+    """The commit has no class of that name or id."""
+
+    code = "DATA-099"
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        super().__init__(what="class", name=name[:120], hint=f"it has: {', '.join(known)}")

@@ -13,6 +13,7 @@ import msgspec
 
 from sightloop.datasets.values import (
     Annotation,
+    AttributeValue,
     ClassId,
     Sample,
     Taxonomy,
@@ -55,6 +56,15 @@ def followed_sample(sample: Sample, changes: Iterable[TaxonomyChange]) -> Sample
     return sample
 
 
+def attribute_text(value: AttributeValue) -> str:
+    """The value as a split of classes compares it with names.
+
+    >>> attribute_text(True), attribute_text(2)
+    ('true', '2')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _after(sample: Sample, change: TaxonomyChange) -> Sample:
     annotations = [_relabelled(one, change) for one in sample.annotations]
     labelled_for = _labelled_for(sample, annotations, change)
@@ -69,8 +79,9 @@ def _relabelled(annotation: Annotation, change: TaxonomyChange) -> Annotation:
     if change.kind == "merge":
         return msgspec.structs.replace(annotation, class_id=change.into[0])
     value = annotation.attributes.get(change.attribute)
-    if change.kind == "split" and value is not None and str(value) in change.names:
-        into = change.into[change.names.index(str(value))]
+    text = None if value is None else attribute_text(value)
+    if change.kind == "split" and text in change.names:
+        into = change.into[change.names.index(text)]
         return msgspec.structs.replace(annotation, class_id=into)
     return annotation
 

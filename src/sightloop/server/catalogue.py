@@ -9,6 +9,7 @@ import msgspec
 from sightloop.datasets import (
     branches,
     browsing,
+    classes,
     commits,
     comparing,
     exporting,
@@ -128,6 +129,8 @@ SERVICES: dict[str, Service] = {
     "data.branch_delete": branches.delete_branch,
     "data.branch_rename": branches.rename_branch,
     "data.branches": list_branches,
+    "data.classes": classes.list_classes,
+    "data.classes_edit": classes.edit_classes,
     "data.commit": commits.commit_samples,
     "data.conflicts": resolving.list_conflicts,
     "data.diff": comparing.diff_commits,

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import facts, table, when
+from sightloop.cli.views.data_classes import told_change
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
 from sightloop.datasets.comparing import CommitDiff
 from sightloop.datasets.diff import SampleDiff
@@ -70,6 +71,7 @@ def diff(found: CommitDiff) -> RenderableType:
             ("boxes", ", ".join(f"{n} {kind}" for kind, n in counted.boxes.items())),
             ("largest shift", f"{counted.largest_shift_px:g} px"),
             ("facts", ", ".join(f"{name}: {n}" for name, n in counted.fields.items()) or "same"),
+            *(("classes", told_change(one)) for one in counted.class_changes),
         ]
     )
     classes = (

@@ -35,7 +35,8 @@ def deleted(gone: Ref) -> RenderableType:
         else f"data tag {gone.name} {short(gone.commit)}"
     )
     return Text(
-        f"{gone.kind} {gone.name} is gone; it was at {short(gone.commit)} (again: sightloop {back})"
+        f"{gone.kind} {gone.name} is gone; it was at {short(gone.commit)}\n"
+        f"to have it again: sightloop {back}"
     )
 
 
