@@ -51,11 +51,23 @@ PURE = (
     "datasets/formats/placing",
     "datasets/geometry",
     "datasets/masks",
+    "datasets/identities",
     "datasets/values",
+    "datasets/working_copies/labels",
+    "datasets/working_copies/layout",
+    "datasets/working_copies/plans",
     "datasets/tree",
     "datasets/splits",
+    "datasets/upkeep/account",
+    "datasets/upkeep/flaws",
     "tracking/curves",
     "datasets/conflicts",
+    "datasets/curation/columns",
+    "datasets/curation/contradictions",
+    "datasets/curation/image_hash",
+    "datasets/curation/near",
+    "datasets/curation/suspicions",
+    "tracking/filters",
     "datasets/diff",
     "datasets/following",
     "datasets/merge",
@@ -118,6 +130,20 @@ def test_a_room_imports_only_rooms_above_it():
                 continue
             wrong.append(f"{name} imports {imported}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_room_imports_the_python_door():
+    """It stands above the rooms, beside wiring, and only calls services of datasets."""
+    wrong = [
+        f"{name} imports {imported}"
+        for name, path in modules()
+        if name not in {"__init__", "dataset"}
+        for imported in imports_of(path)
+        if imported == "sightloop.dataset" or imported.startswith("sightloop.dataset.")
+    ]
+    door = {room_of(imported) for imported in imports_of(SOURCE / "dataset.py")}
+    assert not wrong, "\n".join(wrong)
+    assert door - {None} == {"datasets", "kernel", "wiring"}
 
 
 def test_every_folder_is_a_room_of_the_house():

@@ -46,6 +46,7 @@ def annotation(number: int, **fields: Any) -> Annotation:
 def sample(number: int, annotations: list[Annotation], **fields: Any) -> Sample:
     values = {"width_px": 100, "height_px": 100, "media_type": "image/png", "file_name": "a.png"}
     identity = f"{number:032x}"
+    annotations = sorted(annotations, key=lambda one: one.id)  # as rows have them
     return Sample(
         id=identity,
         image=digest_of(identity.encode()),

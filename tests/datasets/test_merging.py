@@ -36,6 +36,7 @@ from sightloop.datasets.merging import (
 )
 from sightloop.datasets.samples import read_commit, read_samples
 from sightloop.datasets.splits import SplitRule, split_of
+from sightloop.datasets.upkeep.erasing import EraseData, Wanted, erase_data
 from sightloop.datasets.values import Capture
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.errors import NotAllowed
@@ -513,3 +514,16 @@ def moved_last(sample, to):
 
 def without_first(sample):
     return msgspec.structs.replace(sample, annotations=sample.annotations[1:])
+
+
+def test_an_image_that_was_erased_stays_erased_through_a_merge(team, two_sides):
+    """An old commit still leads to its row, of which there is a digest and nothing to read."""
+    first, second, third, _ = two_sides
+    team.commit("main", moved(first, HERE), moved(second, HERE))
+    old = team.commit("theirs", moved(first, THERE), moved(third, THERE))
+    wanted = Wanted(samples=[first.id])
+    erase_data(team.workspace, LOCAL_CALL, EraseData(wanted=wanted, reason="asked to"))
+    assert team.merge(old).outcome == "merged"
+    samples = team.samples()
+    assert first.id not in samples
+    assert (samples[second.id], samples[third.id]) == (moved(second, HERE), moved(third, THERE))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightloop.kernel.blob_folder import BlobsInUse
 from sightloop.kernel.blobs import CHUNK_BYTES, BlobDamaged, BlobMissing, Blobs, LocalBlobs
 from sightloop.kernel.digests import Digest, MalformedDigest, digest_of
 from sightloop.kernel.errors import NotFound
@@ -120,3 +121,92 @@ def test_many_writers_of_the_same_bytes_do_not_disturb_each_other(blobs: LocalBl
     for thread in threads:
         thread.join()
     assert [blobs.read(digest_of(content)) for content in contents] == contents
+
+
+def put_long_ago(blobs: LocalBlobs, content: bytes) -> Digest:
+    digest = blobs.put(content)
+    os.utime(blobs.local_path(digest), (1_000, 1_000))
+    return digest
+
+
+def test_an_old_blob_can_be_removed_and_says_what_it_gave_back(blobs: LocalBlobs):
+    digest = put_long_ago(blobs, b"x" * 10_000)
+    (listed,) = blobs.list_blobs()
+    with blobs.removal() as removal:
+        assert removal.remove_old(digest, used_before_ms=2_000_000) == listed
+        assert removal.remove_old(digest, used_before_ms=2_000_000) is None
+    assert (listed.digest, listed.size_bytes, listed.used_at_ms) == (digest, 10_000, 1_000_000)
+    assert listed.disk_bytes >= 10_000
+    assert not blobs.has(digest)
+
+
+@pytest.mark.parametrize("again", ["put", "batch"])
+def test_a_blob_that_is_put_again_counts_as_young(blobs: LocalBlobs, again: str):
+    digest = put_long_ago(blobs, b"pixels")
+    if again == "put":
+        blobs.put(b"pixels")
+    else:
+        with blobs.batch() as batch:
+            batch.put(b"pixels")
+    with blobs.removal() as removal:
+        assert removal.remove_old(digest, used_before_ms=2_000_000) is None
+    assert blobs.has(digest)
+
+
+def test_nothing_is_removed_while_somebody_stores_and_whoever_waits_is_told(blobs: LocalBlobs):
+    with blobs.batch() as batch:
+        batch.put(b"new")
+        with (
+            pytest.raises(BlobsInUse, match="repeat the command") as caught,
+            blobs.removal(patience_s=0.06),
+        ):
+            raise AssertionError("the batch is open")
+    assert caught.value.code == "SL-521"
+    with blobs.removal(patience_s=0):
+        pass
+
+
+def test_removal_shuts_writers_out_and_they_go_on_after_it(blobs: LocalBlobs):
+    digest = put_long_ago(blobs, b"pixels")
+    with blobs.removal() as removal:
+        writer = threading.Thread(target=blobs.put, args=(b"pixels",))
+        writer.start()
+        writer.join(0.05)
+        assert writer.is_alive()
+        removal.remove_old(digest, used_before_ms=2_000_000)
+    writer.join()
+    assert blobs.read(digest) == b"pixels"
+
+
+def test_bytes_that_another_link_holds_are_not_counted_as_given_back(blobs: LocalBlobs, tmp_path):
+    digest = put_long_ago(blobs, b"pixels")
+    (tmp_path / "view.jpg").hardlink_to(blobs.local_path(digest))
+    (listed,) = blobs.list_blobs()
+    assert (listed.size_bytes, listed.disk_bytes) == (6, 0)
+
+
+def test_what_a_writer_that_died_left_behind_goes_when_it_is_old(blobs: LocalBlobs):
+    old, young = (blobs.root / "incoming" / name for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1_000, 1_000))
+    assert {one.path for one in blobs.list_leftovers()} == {old, young}
+    with blobs.removal() as removal:
+        assert [one.path for one in removal.remove_leftovers(written_before_ms=2_000_000)] == [old]
+    assert young.exists()
+
+
+@pytest.mark.parametrize("state", ["changed", "missing"])
+def test_a_damaged_blob_is_replaced_by_the_right_bytes_only(blobs: LocalBlobs, state: str):
+    digest = blobs.put(b"pixels")
+    path = blobs.local_path(digest)
+    path.unlink()
+    if state == "changed":
+        path.write_bytes(b"pixelt")
+    with pytest.raises(BlobDamaged):
+        blobs.replace_damaged(digest, b"others")
+    assert path.exists() == (state == "changed")
+    blobs.replace_damaged(digest, b"pixels")
+    assert blobs.read(digest) == b"pixels"
+    assert path.stat().st_mode & 0o222 == 0
+    assert list((blobs.root / "incoming").iterdir()) == []

@@ -1,5 +1,8 @@
 import sqlite3
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from sightloop.kernel.database import (
     DatabaseBusy,
     DatabaseDamaged,
     NotAWorkspaceDatabase,
+    Tx,
     WorkspaceTooNew,
     sqlite_url,
 )
@@ -128,3 +132,84 @@ def test_a_full_disk_is_named_and_leaves_the_database_as_it_was(db: Database):
         tx.execute(text("PRAGMA max_page_count = 12"))
         tx.execute(too_much)
     assert count(db) == 0
+
+
+def fill_and_empty(db: Database, note: str = "x", n: int = 2_000) -> None:
+    with db.write() as tx:
+        for _ in range(n):
+            tx.exec_driver_sql("INSERT INTO bulk VALUES (?)", (f"{note} " * 100,))
+    with db.write() as tx:
+        tx.exec_driver_sql("DELETE FROM bulk")
+
+
+@pytest.fixture
+def bulky(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(sqlite_url(tmp_path / "bulky.db"))
+    opened.create()
+    with opened.write() as tx:
+        tx.exec_driver_sql("CREATE TABLE bulk (note TEXT)")
+    yield opened
+    opened.close()
+
+
+def test_space_that_was_freed_goes_back_to_the_disk(bulky: Database):
+    bulky.give_back_space()
+    empty_bytes = bulky.size_bytes()
+    fill_and_empty(bulky)
+    assert bulky.size_bytes() > empty_bytes + 400_000
+    bulky.give_back_space()
+    assert bulky.size_bytes() <= empty_bytes + 8_192
+
+
+def test_what_was_deleted_can_be_made_unfindable_in_the_files(bulky: Database, tmp_path: Path):
+    fill_and_empty(bulky, "jane")
+    files = [tmp_path / "bulky.db", tmp_path / "bulky.db-wal"]
+    assert any(b"jane" in path.read_bytes() for path in files)
+    assert bulky.forget_deleted()
+    assert not any(b"jane" in path.read_bytes() for path in files)
+
+
+def test_a_reader_that_keeps_the_log_is_told_of(bulky: Database):
+    other = Database(bulky.url)
+    quick = Database(bulky.url, busy_timeout_s=0.05)
+    with other.read() as tx:
+        tx.exec_driver_sql("SELECT count(*) FROM bulk").fetchone()
+        fill_and_empty(bulky, n=1)
+        assert not quick.forget_deleted()
+    assert quick.forget_deleted()
+
+
+def test_giving_back_space_beside_a_writer_says_that_the_database_is_busy(bulky: Database):
+    fill_and_empty(bulky)
+    other = Database(bulky.url, busy_timeout_s=0.05)
+    with bulky.write():
+        with pytest.raises(DatabaseBusy):
+            other.give_back_space()
+        with pytest.raises(DatabaseBusy):
+            other.forget_deleted()
+
+
+def test_points_and_records_are_written_beside_each_other_and_read_as_one(db: Database):
+    with db.points.write() as tx:
+        tx.execute(text("CREATE TABLE marks (n INTEGER)"))
+    with db.write() as tx, db.points.write() as points:
+        tx.execute(text("INSERT INTO notes VALUES (1)"))
+        points.execute(text("INSERT INTO marks VALUES (2)"))
+    with db.read() as tx:
+        found = tx.execute(text("SELECT notes.n, marks.n FROM notes, points.marks")).one()
+    assert tuple(found) == (1, 2)
+
+
+def test_a_refused_change_leaves_those_that_were_written_with_it(db: Database):
+    def insert(n: int, tx: Tx) -> int:
+        tx.execute(text(f"INSERT INTO notes VALUES ({n})"))
+        if n == 3:
+            raise NotFound(what="note", name="3")
+        return n
+
+    with ThreadPoolExecutor(8) as pool:
+        tasks = [pool.submit(db.write_together, partial(insert, n)) for n in range(8)]
+    outcomes = [task.exception() or task.result() for task in tasks]
+    assert [n for n in outcomes if isinstance(n, int)] == [0, 1, 2, 4, 5, 6, 7]
+    assert isinstance(outcomes[3], NotFound)
+    assert count(db) == 7

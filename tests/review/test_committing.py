@@ -12,6 +12,8 @@ from sightloop.datasets.commits import (
 )
 from sightloop.datasets.errors import HeadMoved, NoSuchRef
 from sightloop.datasets.samples import read_samples
+from sightloop.datasets.upkeep.erasing import EraseData, erase_data
+from sightloop.datasets.upkeep.selecting import Wanted
 from sightloop.kernel.actors import LOCAL
 from sightloop.kernel.errors import NotAllowed
 from sightloop.kernel.workspace import Call
@@ -127,6 +129,16 @@ def test_without_new_labels_nothing_is_committed(factory):
     commit(factory)
     assert commit(factory) is None
     assert n_commits(factory.workspace) == 2
+
+
+def test_labels_of_an_erased_image_are_done_with_and_hold_no_others_back(factory):
+    gone, other = factory.audit_task(1), factory.audit_task(2)
+    for task in (gone, other):
+        factory.submit(task.id)
+    request = EraseData(wanted=Wanted(images=[gone.image]), reason="asked")
+    erase_data(factory.workspace, LOCAL_CALL, request)
+    assert set(commit(factory).tasks) == {gone.id, other.id}
+    assert [one.image for one in labelled_samples(factory.workspace)] == [other.image]
 
 
 def test_the_labels_name_their_commit(factory):

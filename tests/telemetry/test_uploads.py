@@ -1,6 +1,9 @@
 import msgspec
 import pytest
 
+from sightloop.datasets.errors import ImageErased
+from sightloop.datasets.upkeep.erasing import EraseData, erase_data
+from sightloop.datasets.upkeep.selecting import Wanted
 from sightloop.inference.errors import UnreadableImage
 from sightloop.kernel.actors import LOCAL
 from sightloop.kernel.config import Config, ServerConfig
@@ -79,3 +82,16 @@ def test_a_kept_image_reads_back_as_it_was_sent(workspace, sender, pictures):
         assert store.find_kept(tx, kept.id) == kept
     sent = msgspec.structs.asdict(envelope.body)
     assert {name: getattr(kept, name) for name in sent} == sent
+
+
+def test_an_image_that_was_erased_is_neither_taken_nor_asked_for(workspace, sender, pictures):
+    digest = sender.upload(pictures[0])
+    request = EraseData(wanted=Wanted(images=[digest]), reason="asked")
+    erase_data(workspace, Call(LOCAL), request)
+    with pytest.raises(ImageErased, match="asked"):
+        sender.upload(pictures[0])
+    reply = sender.send([sender.kept(1, digest)])
+    assert (reply.stored, reply.missing_blobs) == ([1], [])
+    assert not workspace.blobs.has(digest)
+    with workspace.db.read() as tx:
+        assert store.list_kept(tx) == []

@@ -6,20 +6,26 @@ import typer
 
 from sightloop.cli import (
     data_classes,
+    data_copies,
+    data_curation,
     data_files,
     data_history,
     data_merging,
     data_refs,
     data_samples,
+    data_upkeep,
 )
 
 PARTS = (
     data_classes,
+    data_copies,
+    data_curation,
     data_files,
     data_history,
     data_merging,
     data_refs,
     data_samples,
+    data_upkeep,
 )
 """Where the commands are: each has a `register`, and its views in `views/` under its name."""
 

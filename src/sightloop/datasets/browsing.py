@@ -24,7 +24,7 @@ from sightloop.datasets.store import (
     StoredNodes,
     list_refs,
     read_object,
-    read_objects,
+    read_rows,
 )
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, decode_row
 from sightloop.kernel.actors import Permission, require
@@ -121,6 +121,8 @@ class ShowStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """The commit, and how long to wait for its index; None waits for it."""
 
     ref: str
+    with_tables: bool = True
+    """Also count every class by split, box size and slice."""
     patience_s: float | None = None
 
 
@@ -234,7 +236,7 @@ def show_statistics(workspace: Workspace, call: Call, request: ShowStatistics) -
     index = index_of(workspace, found.commit, patience_s=request.patience_s, progress=call.progress)
     if isinstance(index, Pending):
         return CommitStatistics(commit=found.commit, record=found.record, pending=index)
-    counted = count_all(index, found.record.taxonomy)
+    counted = count_all(index, found.record.taxonomy, with_tables=request.with_tables)
     return CommitStatistics(commit=found.commit, record=found.record, statistics=counted)
 
 
@@ -303,15 +305,15 @@ def _page_of_tree(
     with workspace.db.read() as tx:
         rows = tree.first_entries(StoredNodes(tx), record.root, after=after, limit=limit + 1)
         keys = [object_key(row) for _, row in rows[:limit]]
-        content = read_objects(tx, keys)
-    samples = [decode_row(content[key]) for key in keys]
+        content = read_rows(tx, keys)
+    samples = [decode_row(content[key]) for key in keys if key in content]
     return SamplePage(
         commit=found.commit,
         record=record,
         total=record.n_samples,
         n_before=0 if after is None else None,
         samples=_listed(samples, record),
-        next_after=samples[-1].id if len(rows) > limit else None,
+        next_after=rows[limit - 1][0] if len(rows) > limit else None,
     )
 
 
@@ -336,7 +338,7 @@ def _page_of_index(
         record=found.record,
         total=n_true(fits),
         n_before=n_true(fits) - len(ahead),
-        samples=_listed([by_id[one] for one in ids], found.record),
+        samples=_listed([by_id[one] for one in ids if one in by_id], found.record),
         next_after=ids[-1] if len(ahead) > limit else None,
     )
 

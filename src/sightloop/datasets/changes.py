@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sightloop.datasets import tree
+from sightloop.datasets.identities import with_known_ids
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_samples
 from sightloop.datasets.splits import SplitRule, admit_all
@@ -33,6 +34,10 @@ class Change:
     """Split keys whose audit reservation ends: from now on their hash decides."""
     split_rule: SplitRule | None = None
     """None keeps the parent's rule; a first commit then has the default rule."""
+    ids_are_new: bool = False
+    """The annotations come from files without ids: those the parent has keep theirs."""
+    only_new: bool = False
+    """Samples that the parent has stay as they are: the files say nothing of their labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,13 @@ class Parent:
     def compare(self, change: Change, rule: SplitRule) -> RowChanges:
         """What the change comes to here, with reservations respected."""
         retired = self._retired(change.retired_keys)
-        upserts = {one.id: one for one in [*retired, *change.upserts]}.values()
+        upserts = list({one.id: one for one in [*retired, *change.upserts]}.values())
         present = self._find([*(one.id for one in upserts), *change.removals])
+        if change.only_new:
+            upserts = [one for one in upserts if one.id not in present]
         asked = _differing([row_of(one) for one in upserts], present)
+        if change.ids_are_new:
+            asked = _differing(self._with_known_ids(asked), present)
         # A reservation may turn what was asked for back into what is there already.
         rows = _differing(self._admitted(asked, rule, free=change.retired_keys), present)
         return RowChanges(
@@ -98,6 +107,20 @@ class Parent:
             for samples in held.values()
             for one in samples
             if one.reserved == "audit" and not one.quarantined
+        ]
+
+    def _with_known_ids(self, rows: list[Row]) -> list[Row]:
+        before = self._load([row.sample.id for row in rows])
+        return [
+            row
+            if (old := before.get(row.sample.id)) is None
+            else row_of(
+                msgspec.structs.replace(
+                    row.sample,
+                    annotations=with_known_ids(old.annotations, row.sample.annotations),
+                )
+            )
+            for row in rows
         ]
 
     def _admitted(self, rows: list[Row], rule: SplitRule, *, free: Collection[str]) -> list[Row]:

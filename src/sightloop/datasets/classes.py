@@ -15,7 +15,7 @@ from sightloop.datasets.following import attribute_text, followed_sample
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_commit
-from sightloop.datasets.store import StoredNodes, read_objects
+from sightloop.datasets.store import StoredNodes, read_rows
 from sightloop.datasets.taxonomy_edits import (
     ClassEdit,
     RemoveClass,
@@ -194,10 +194,11 @@ def _samples_of(
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         progress("relabelling samples", start, len(rows))
         keys = [object_key(row) for _, row in rows[start : start + _ROWS_AT_ONCE]]
-        content = read_objects(tx, keys)
+        content = read_rows(tx, keys)
         for key in keys:
-            if any(needle in content[key] for needle in needles):
-                sample = decode_row(content[key])
+            row = content.get(key, b"")  # nothing is left of one that was erased
+            if any(needle in row for needle in needles):
+                sample = decode_row(row)
                 if names_any(sample, classes):
                     yield sample
 

@@ -116,9 +116,9 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
         SplitRuleDiffers: the branch splits by another rule.
+        ImageErased: it would bring back what was erased for good.
     """
     require(call.actor, Permission.WRITE_DATA)
-    _check_images(workspace, request)
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
@@ -129,7 +129,9 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
         )
 
     target = Target(request.branch, request.message, request.expected_head)
-    return _committed(commit_change(workspace, call, target=target, change_on=change_on))
+    with workspace.blobs.protected():  # what is there when looked for is there when committed
+        _check_images(workspace, request)
+        return _committed(commit_change(workspace, call, target=target, change_on=change_on))
 
 
 def retire_audits(workspace: Workspace, call: Call, request: RetireAudits) -> Committed:
@@ -196,6 +198,20 @@ def log_commits(workspace: Workspace, call: Call, request: LogCommits) -> list[L
         return [_logged(tx, history, one) for one in islice(commits, max(request.limit, 0))]
 
 
+def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
+    """What is wrong with the sample's labels; None when they can stand in a commit."""
+    named = {*sample.labelled_for, *(one.class_id for one in sample.annotations)}
+    if unknown := sorted(named - class_ids):
+        return f"class {unknown[0]!r} is not in the taxonomy ({', '.join(sorted(class_ids))})"
+    if len({one.id for one in sample.annotations}) < len(sample.annotations):
+        return "two of its annotations have the same id"
+    size = SizePx(sample.width_px, sample.height_px)
+    for one in sample.annotations:
+        if overshoot_px(one.geometry, size) > _ROUNDING_PX:
+            return f"{one.geometry} reaches out of the image of {size[0]} x {size[1]} px"
+    return None
+
+
 def _logged(tx: Tx, history: History, commit: Digest) -> LoggedCommit:
     record = history.record(commit)
     counts = _counts_told(tx, commit, record.parents)
@@ -249,21 +265,8 @@ def _check_samples(request: CommitSamples, taxonomy: Taxonomy) -> None:
             raise _bad(sample, "its id does not follow from its image and capture")
         if not sample.split_key:
             raise _bad(sample, "it has no split key; the image's digest will do")
-        if problem := _problem_with_labels(sample, class_ids):
+        if problem := problem_with_labels(sample, class_ids):
             raise _bad(sample, problem)
-
-
-def _problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
-    named = {*sample.labelled_for, *(one.class_id for one in sample.annotations)}
-    if unknown := sorted(named - class_ids):
-        return f"class {unknown[0]!r} is not in the taxonomy ({', '.join(sorted(class_ids))})"
-    if len({one.id for one in sample.annotations}) < len(sample.annotations):
-        return "two of its annotations have the same id"
-    size = SizePx(sample.width_px, sample.height_px)
-    for one in sample.annotations:
-        if overshoot_px(one.geometry, size) > _ROUNDING_PX:
-            return f"{one.geometry} reaches out of the image of {size[0]} x {size[1]} px"
-    return None
 
 
 def _bad(sample: Sample, problem: str) -> BadSample:

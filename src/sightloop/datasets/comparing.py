@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -133,6 +134,11 @@ def diff_commits(workspace: Workspace, call: Call, request: DiffCommits) -> Comm
     )
 
 
+def forget_comparisons() -> None:
+    """Keep none in memory: what one counted may just have been erased."""
+    _COMPARISONS.forget()
+
+
 _COMPARISONS: Prepared[tuple[Path, Digest, Digest], Comparison] = Prepared(keep=N_IN_MEMORY)
 
 
@@ -150,22 +156,26 @@ def _compare(workspace: Workspace, pair: _Pair, progress: Progress) -> Compariso
         found = tree.differences(nodes, pair.before.root, pair.after.root)
         ids = [one.sample for one in found]
         # A new split rule moves samples whose rows are the same; they are not looked for.
-        bits = np.zeros(len(ids), np.uint16)
+        keys: list[bytes] = []
+        bits = array("H")
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             progress("comparing samples", start, len(ids))
             some = ids[start : start + _ROWS_AT_ONCE]
-            for at, change in enumerate(_diffs(tx, nodes, pair, some), start=start):
+            for change in _diffs(tx, nodes, pair, some):
                 counter.add(change)
-                bits[at] = sum(1 << KINDS.index(kind) for kind in kinds_in(change))
-    return Comparison(b"".join(sample_key(one) for one in ids), bits, counter.summary())
+                keys.append(sample_key(change.id))
+                bits.append(sum(1 << KINDS.index(kind) for kind in kinds_in(change)))
+    return Comparison(b"".join(keys), np.array(bits, np.uint16), counter.summary())
 
 
 def _diffs(tx: Tx, nodes: StoredNodes, pair: _Pair, ids: Sequence[SampleId]) -> list[SampleDiff]:
+    """The samples that differ, without those that were erased on every side that had them."""
     old = load_samples(tx, nodes, pair.before.root, ids)
     new = load_samples(tx, nodes, pair.after.root, ids)
     return [
         diff_sample(_side(old.get(one), pair.before), _side(new.get(one), pair.after))
         for one in ids
+        if one in old or one in new
     ]
 
 

@@ -7,13 +7,13 @@ objects, moves the branch by compare-and-swap and tells of it, all or nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sightloop.contracts.decode import encode
 from sightloop.datasets import tree
 from sightloop.datasets.branches import check_branch_name, head_of
 from sightloop.datasets.changes import Change, Parent, Row, RowChanges
-from sightloop.datasets.errors import HeadMoved, NothingToCommit, SplitRuleDiffers
+from sightloop.datasets.errors import HeadMoved, ImageErased, NothingToCommit, SplitRuleDiffers
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord, encode_commit
 from sightloop.datasets.samples import load_commit
@@ -25,6 +25,7 @@ from sightloop.datasets.store import (
     note_split_keys,
     write_objects,
 )
+from sightloop.datasets.tombstones import find_tombstones
 from sightloop.datasets.values import SampleId
 from sightloop.kernel.actors import Actor
 from sightloop.kernel.database import Tx
@@ -63,6 +64,8 @@ class Draft:
     n_removed: int
     objects: list[StoredObject]
     split_keys: list[tuple[str, SampleId]]
+    images: list[Digest] = field(default_factory=list)
+    """Of the rows it writes."""
     merged: Digest | None = None
     """Of a merge: its second parent, the commit that came in."""
 
@@ -82,6 +85,7 @@ def commit_change(
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
         SplitRuleDiffers: the branch splits by another rule.
+        ImageErased: it would bring back what was erased for good.
     """
     check_branch_name(target.branch)
     for _ in range(_MAX_TRIES - 1):
@@ -136,7 +140,7 @@ def draft_commit(tx: Tx, change_on: ChangeOn, *, target: Target, by: Actor, now_
         committed_at_ms=now_ms,
     )
     if head is not None and _content(record) == _content(head):
-        return Draft(target.branch, record.parents[0], parent, 0, 0, 0, [], [])
+        return Draft(target.branch, record.parents[0], parent, 0, 0, 0, [], [], [])
     return _draft(target.branch, record, rows, grown)
 
 
@@ -145,7 +149,11 @@ def publish(tx: Tx, draft: Draft, *, by: Actor, now_ms: int) -> None:
 
     Raises:
         HeadMoved: the branch is no longer at the draft's parent; let the transaction roll back.
+        ImageErased: it would bring back what was erased for good.
     """
+    if erased := find_tombstones(tx, draft.images):
+        first = next(iter(erased.values()))
+        raise ImageErased(image=first.digest, told=first.told)
     write_objects(tx, draft.objects)
     note_split_keys(tx, draft.split_keys)
     # The pointer moves last: whoever sees the new head sees all that it leads to.
@@ -218,6 +226,7 @@ def _draft(branch: str, record: CommitRecord, rows: RowChanges, grown: tree.Grow
         n_removed=len(rows.removed),
         objects=objects_of(record, grown, rows.written),
         split_keys=split_keys_of(rows.written),
+        images=[row.sample.image for row in rows.written],
     )
 
 

@@ -285,6 +285,19 @@ class ViewChanged(Damaged):
         )
 
 
+class ImageErased(Refused):
+    """An image that was erased for good does not come back."""
+
+    code = "DATA-060"
+
+    def __init__(self, *, image: Digest, told: str) -> None:
+        super().__init__(
+            f"image {image} was {told}; nothing was committed - leave it out",
+            image=image,
+            told=told,
+        )
+
+
 def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 

@@ -64,12 +64,13 @@ def export_dataset(workspace: Workspace, call: Call, request: ExportDataset) -> 
         commit = resolve_ref(tx, request.ref)
         record = load_commit(tx, commit)
         writer = kind.open(record, partial)
-        for done, sample in enumerate(iterate_samples(tx, commit), start=1):
+        n_images = 0
+        for n_images, sample in enumerate(iterate_samples(tx, commit), start=1):
             path = partial / writer.add(sample)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(workspace.blobs.read(sample.image))
             slice_fields |= sample.slices.keys()
-            call.progress("exporting images", done, record.n_samples)
+            call.progress("exporting images", n_images, record.n_samples)
         writer.finish()
         source, images = (
             folder / one.relative_to(partial) for one in (writer.source(), writer.images_folder())
@@ -79,7 +80,7 @@ def export_dataset(workspace: Workspace, call: Call, request: ExportDataset) -> 
         format=request.format,
         source=str(source),
         images=str(images),
-        n_images=record.n_samples,
+        n_images=n_images,
         n_annotations=writer.n_annotations,
         slice_fields=sorted(slice_fields),
         not_kept=dict(sorted(writer.not_kept.items())),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -16,15 +17,18 @@ from sightloop.datasets.formats.listing import ListedImage
 from sightloop.datasets.formats.placing import StoredSize, mismatch
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.problems import Problem, ProblemKind
+from sightloop.datasets.tombstones import Tombstone
 from sightloop.inference.containers import MediaType, read_outline
 from sightloop.inference.errors import UnreadableImage
 from sightloop.inference.images import MAX_PIXELS, read_facts
 from sightloop.kernel.blobs import BlobBatch, Blobs
-from sightloop.kernel.digests import Digest
+from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.progress import Progress
 
 MAX_BYTES = 1 << 29
 """A file beyond 512 MiB is no image anyone trains on; it is not read."""
+
+_PART_BYTES = 1 << 20
 
 _AT_ONCE = 32
 """Images per task of a thread: few enough for progress, enough to forget the task's own cost."""
@@ -79,55 +83,83 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._plain_folders = {PurePosixPath()}
+        self._root = str(root)
+        self._plain_folders = {""}
 
     def read(self, image: ListedImage) -> bytes | Problem:
         """The file's bytes, or why it is not read."""
-        path = PurePosixPath(image.file_name)
-        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in image.file_name:
-            return _problem(image, "outside_folder", "its path leads out of the image folder")
+        name = image.file_name
+        folder, _, file = name.rpartition("/")
+        is_odd = file in ("", ".", "..") or name[0] == "/" or "\0" in file
         try:
-            if self._leads_elsewhere(path.parent):
-                return _problem(image, "symlink", "its folder is a symbolic link")
-            return self._read_plain(image, self._root / path)
+            if is_odd or folder not in self._plain_folders:
+                path = PurePosixPath(name)
+                if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+                    text = "its path leads out of the image folder"
+                    return _problem(image, "outside_folder", text)
+                if self._leads_elsewhere(path.parent):
+                    return _problem(image, "symlink", "its folder is a symbolic link")
+                self._plain_folders.add(folder)
+            return self._read_plain(image, f"{self._root}/{name}")
         except OSError as error:
             return _problem(image, "unreadable_image", f"it cannot be read ({error.strerror})")
 
-    def _read_plain(self, image: ListedImage, path: Path) -> bytes | Problem:
-        if path.is_symlink():
-            return _problem(image, "symlink", "it is a symbolic link; its target may change")
+    def _read_plain(self, image: ListedImage, path: str) -> bytes | Problem:
         try:
-            # Not blocking: what looks like a file may be a pipe. Not following: it may have
-            # become a link since.
+            # Not blocking: what looks like a file may be a pipe. Not following: whoever could
+            # put a link there must not choose what is read.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return _problem(image, "missing_file", f"there is no file {path}")
-        with os.fdopen(descriptor, "rb") as file:
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                text = "it is a symbolic link; its target may change"
+                return _problem(image, "symlink", text)
+            raise
+        try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 return _problem(image, "missing_file", f"{path} is not a file")
             if facts.st_size > MAX_BYTES:
                 text = f"it has {facts.st_size} bytes, more than the {MAX_BYTES} allowed"
                 return _problem(image, "unreadable_image", text)
-            return file.read()
+            return _read_whole(descriptor, facts.st_size)
+        finally:
+            os.close(descriptor)
 
     def _leads_elsewhere(self, folder: PurePosixPath) -> bool:
-        if folder in self._plain_folders:
+        name = "" if folder == PurePosixPath() else str(folder)
+        if name in self._plain_folders:
             return False
-        if self._leads_elsewhere(folder.parent) or (self._root / folder).is_symlink():
+        if self._leads_elsewhere(folder.parent) or os.path.islink(f"{self._root}/{name}"):
             return True
-        self._plain_folders.add(folder)
+        self._plain_folders.add(name)
         return False
+
+
+def _read_whole(descriptor: int, size_bytes: int) -> bytes:
+    # One byte more than it should have: a short answer is the end, without asking again.
+    content = os.read(descriptor, size_bytes + 1)
+    if len(content) == size_bytes:
+        return content
+    parts = [content]
+    while more := os.read(descriptor, _PART_BYTES):
+        parts.append(more)
+    return b"".join(parts)
 
 
 @contextmanager
 def keep_images(
-    blobs: Blobs, folder: ImageFolder, images: Sequence[ListedImage], progress: Progress
+    blobs: Blobs,
+    folder: ImageFolder,
+    images: Sequence[ListedImage],
+    progress: Progress,
+    *,
+    erased: Mapping[Digest, Tombstone] | None = None,
 ) -> Iterator[list[KeptImage | Problem]]:
     """Read, check and store the images; they are durable when the block ends without an error.
 
-    Leaving the block by an error keeps none of them.
+    Leaving the block by an error keeps none of them. Those that were erased for good are problems.
     """
     n_threads = 1 if len(images) < _PAYS_FROM else min(_MAX_THREADS, os.cpu_count() or 1)
     with ExitStack() as stack:
@@ -139,7 +171,7 @@ def keep_images(
         def keep(some: Sequence[ListedImage]) -> list[KeptImage | Problem]:
             batch = batches.get()
             try:
-                return [_keep(batch, folder, image) for image in some]
+                return [_keep(batch, folder, image, erased) for image in some]
             finally:
                 batches.put(batch)
 
@@ -155,10 +187,18 @@ def keep_images(
         yield kept
 
 
-def _keep(batch: BlobBatch, folder: ImageFolder, image: ListedImage) -> KeptImage | Problem:
+def _keep(
+    batch: BlobBatch,
+    folder: ImageFolder,
+    image: ListedImage,
+    erased: Mapping[Digest, Tombstone] | None,
+) -> KeptImage | Problem:
     content = folder.read(image)
     if isinstance(content, Problem):
         return content
+    # Hashed before it is stored, so that not even a temporary file has the bytes.
+    if erased and (tombstone := erased.get(digest_of(content))):
+        return _problem(image, "erased", f"it was {tombstone.told}; it is left out for good")
     try:
         facts = read_image_facts(content, name=image.file_name)
     except UnreadableImage as error:

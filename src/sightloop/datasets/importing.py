@@ -11,14 +11,18 @@ from sightloop.datasets.drafts import Target, check_target, commit_change
 from sightloop.datasets.errors import BadFieldName, BadImport
 from sightloop.datasets.formats.labelled import label_images, sample_of
 from sightloop.datasets.formats.listing import Listing, Source, WantedFields
-from sightloop.datasets.formats.readers import reader_for
+from sightloop.datasets.formats.readers import format_of, reader_for
 from sightloop.datasets.image_files import ImageFolder, keep_images
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import with_classes
+from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.values import Taxonomy
+from sightloop.datasets.working_copies.beginning import Beginning, look_before, remember
+from sightloop.datasets.working_copies.copies import CopyFacts
 from sightloop.kernel.actors import Permission, require
+from sightloop.kernel.collector import collector_paused
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.progress import Progress
@@ -77,9 +81,18 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     """
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
+    _check_fields(request)
+    with collector_paused():
+        return _import(workspace, call, request)
+
+
+def _import(workspace: Workspace, call: Call, request: ImportDataset) -> Imported:
+    beginning = _beginning(request)
     listing = _read(request, call.progress)
     folder = ImageFolder(listing.folder)
-    with keep_images(workspace.blobs, folder, listing.images, call.progress) as kept:
+    with workspace.db.read() as tx:
+        erased = erased_images(tx)
+    with keep_images(workspace.blobs, folder, listing.images, call.progress, erased=erased) as kept:
         found = label_images(listing, kept)
         if found.problems and request.strict:
             lines = [str(problem) for problem in found.problems]
@@ -91,11 +104,20 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
         ids = {one.name: one.id for one in taxonomy.classes}
         class_ids = {key: ids[one.name] for key, one in listing.classes.items()}
         samples = [sample_of(one, class_ids) for one in found.images]
-        return Change(samples, taxonomy, split_rule=request.split_rule)
+        return Change(
+            samples,
+            taxonomy,
+            split_rule=request.split_rule,
+            ids_are_new=True,
+            # A folder without labels says nothing of what people have labelled since.
+            only_new=not listing.classes,
+        )
 
     message = request.message or f"import {Path(request.source).name}"
     target = Target(request.branch, message)
     draft = commit_change(workspace, call, target=target, change_on=change_on)
+    if beginning is not None:
+        remember(workspace, beginning, listing, kept, commit=draft.commit)
     return Imported(
         commit=draft.commit,
         is_new=draft.is_new,
@@ -108,13 +130,34 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     )
 
 
-def _read(request: ImportDataset, progress: Progress) -> Listing:
+def _check_fields(request: ImportDataset) -> None:
     for field in filter(None, [request.split_key, *request.slice_fields]):
         if "=" in field:
             raise BadFieldName(field=field)
-    path = Path(request.source)
-    if not path.exists():
+    if not Path(request.source).exists():
         raise NotFound(what="file or folder", name=request.source)
+
+
+def _beginning(request: ImportDataset) -> Beginning | None:
+    """A folder becomes a working copy; a single file, or images elsewhere, cannot."""
+    folder = Path(request.source).resolve()
+    images = Path(request.images).resolve() if request.images else folder
+    if not folder.is_dir() or not images.is_relative_to(folder):
+        return None
+    facts = CopyFacts(
+        folder=str(folder),
+        format=format_of(folder, request.format),
+        base=Digest(""),
+        branch=request.branch,
+        images_option="" if images == folder else images.relative_to(folder).as_posix(),
+        split_key=request.split_key or "",
+        slice_fields=request.slice_fields,
+    )
+    return look_before(facts)
+
+
+def _read(request: ImportDataset, progress: Progress) -> Listing:
+    path = Path(request.source)
     source = Source(
         path,
         Path(request.images) if request.images else None,

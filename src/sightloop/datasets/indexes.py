@@ -16,6 +16,7 @@ from sightloop.datasets.prepared import Pending, Prepared
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import iterate_samples, load_commit, load_samples
 from sightloop.datasets.store import StoredNodes
+from sightloop.datasets.tombstones import count_tombstones
 from sightloop.datasets.values import Sample
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
@@ -59,6 +60,16 @@ def index_path(workspace: Workspace, commit: Digest) -> Path:
     return workspace.state / FOLDER / f"{commit.removeprefix('sha256:')}.index"
 
 
+def index_files(workspace: Workspace) -> list[Path]:
+    """Every index that was kept for the next process, named after its commit."""
+    return sorted((workspace.state / FOLDER).glob("*.index"))
+
+
+def forget_indexes() -> None:
+    """Keep no index in memory: what one says may just have been erased."""
+    _INDEXES.forget()
+
+
 _INDEXES: Prepared[tuple[Path, Digest], Index] = Prepared(keep=N_IN_MEMORY)
 
 
@@ -68,9 +79,21 @@ class _Ancestor(NamedTuple):
 
 
 def _read_or_make(workspace: Workspace, commit: Digest, progress: Progress) -> Index:
-    if (found := _read(workspace, commit)) is not None:
-        return found
+    while (found := _read(workspace, commit)) is None:
+        index, n_erased = _make(workspace, commit, progress)
+        _write(workspace, index)
+        with workspace.db.read() as tx:
+            if count_tombstones(tx) == n_erased:
+                return index
+        # Something was erased meanwhile, which this index still tells of.
+        index_path(workspace, commit).unlink(missing_ok=True)
+    return found
+
+
+def _make(workspace: Workspace, commit: Digest, progress: Progress) -> tuple[Index, int]:
+    """The index, and how many tombstones there were when the samples were read."""
     with workspace.db.read() as tx:
+        n_erased = count_tombstones(tx)
         record = load_commit(tx, commit)
         nearest = _nearest(workspace, tx, record)
         index = None
@@ -79,8 +102,7 @@ def _read_or_make(workspace: Workspace, commit: Digest, progress: Progress) -> I
         if index is None:
             samples = _told(iterate_samples(tx, commit), record.n_samples, progress)
             index = build_index(commit, samples, record.split_rule)
-    _write(workspace, index)
-    return index
+    return index, n_erased
 
 
 def _read(workspace: Workspace, commit: Digest) -> Index | None:
@@ -128,8 +150,8 @@ def _made_from(tx: Tx, ancestor: _Ancestor, commit: Digest, record: CommitRecord
     return changed_index(
         ancestor.indexed,
         commit,
-        gone=[one.sample for one in differences if one.new is None],
-        written=[found[one] for one in written],
+        gone=[one.sample for one in differences if one.sample not in found],
+        written=[found[one] for one in written if one in found],
         rule=record.split_rule,
     )
 

@@ -16,7 +16,11 @@ LinkKind = Literal["reflink", "copy", "hard link"]
 _FICLONE = 0x40049409
 """The Linux request that lets a file share another's extents until one of them is written."""
 
-_READ_ONLY = 0o444
+PROBE = ".sightloop-probe"
+"""A file that is there for a moment only; found later, it was left behind by a crash."""
+
+READ_ONLY = 0o444
+WRITABLE = 0o644
 
 
 def best_link(
@@ -34,8 +38,22 @@ def best_link(
     return "copy"
 
 
-def link_blob(blobs: Blobs, digest: Digest, target: Path, kind: LinkKind) -> None:
-    """Make `target` a read-only file with the blob's bytes; copies are checked on the way.
+def editable_link(blobs: Blobs, probe: Digest, folder: Path) -> LinkKind:
+    """How blobs get into a folder in which people edit: never so that they could be written to."""
+    return "reflink" if _works(blobs, probe, folder, "reflink") else "copy"
+
+
+def link_blob(
+    blobs: Blobs, digest: Digest, target: Path, kind: LinkKind, *, mode: int = READ_ONLY
+) -> None:
+    """Make `target` a file with the blob's bytes; copies are checked on the way.
+
+    Args:
+        blobs: where the bytes are.
+        digest: which bytes.
+        target: must not exist.
+        kind: how they get there.
+        mode: who may read and write the file; a hard link has the blob's, which is read-only.
 
     Raises:
         BlobMissing: the store has no such blob.
@@ -45,16 +63,16 @@ def link_blob(blobs: Blobs, digest: Digest, target: Path, kind: LinkKind) -> Non
     if kind == "hard link":
         target.hardlink_to(blobs.local_path(digest))
     elif kind == "reflink":
-        with blobs.local_path(digest).open("rb") as source, _created(target) as file:
+        with blobs.local_path(digest).open("rb") as source, _created(target, mode) as file:
             fcntl.ioctl(file, _FICLONE, source.fileno())
     else:
         content = blobs.read(digest)
-        with _created(target) as file:
+        with _created(target, mode) as file:
             file.write(content)
 
 
 def _works(blobs: Blobs, probe: Digest, folder: Path, kind: LinkKind) -> bool:
-    target = folder / ".probe"
+    target = folder / PROBE
     try:
         link_blob(blobs, probe, target, kind)
     except OSError:  # EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, EPERM, EMLINK: all mean no
@@ -64,5 +82,5 @@ def _works(blobs: Blobs, probe: Digest, folder: Path, kind: LinkKind) -> bool:
     return True
 
 
-def _created(path: Path) -> io.FileIO:
-    return io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _READ_ONLY), "w")
+def _created(path: Path, mode: int) -> io.FileIO:
+    return io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w")

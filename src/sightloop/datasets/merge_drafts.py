@@ -65,6 +65,7 @@ class Worked(NamedTuple):
             objects=objects_of(self.record, self.grown, self.rows.written),
             split_keys=split_keys_of(self.rows.written),
             merged=self.plan.theirs,
+            images=[row.sample.image for row in self.rows.written],
             **self.counts._asdict(),
         )
 

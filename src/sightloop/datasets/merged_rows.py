@@ -17,10 +17,10 @@ from sightloop.datasets.changes import Row, row_of
 from sightloop.datasets.conflicts import Conflict, MergeNote, Resolve, unresolved
 from sightloop.datasets.following import followed_sample
 from sightloop.datasets.keys import object_key
-from sightloop.datasets.merge import merge_sample
+from sightloop.datasets.merge import merge_sample, settled
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.splits import SplitRule, admit_all
-from sightloop.datasets.store import StoredNodes, read_objects, samples_with_keys
+from sightloop.datasets.store import StoredNodes, read_rows, samples_with_keys
 from sightloop.datasets.taxonomy_merge import MergedTaxonomy
 from sightloop.datasets.values import ClassId, Sample, SampleId, Split, TaxonomyChange, decode_row
 from sightloop.kernel.database import Tx
@@ -192,6 +192,10 @@ class _Merger:
     def _merge_content(self, digests: Mapping[SampleId, _Digests]) -> None:
         samples = self._decoded(each for three in digests.values() for each in three)
         for sample, three in digests.items():
+            if any(row is not None and row not in samples for row in three):
+                # Erased, here and on every branch: its digest is all there is to merge.
+                self._rows[sample] = settled(*three)[1]
+                continue
             base, ours, theirs = (samples.get(one) if one else None for one in three)
             here, there = self._classes.done_here, self._classes.done_there
             merged = merge_sample(
@@ -243,9 +247,8 @@ class _Merger:
         known = [one for one in samples_with_keys(self._tx, split_keys) if one not in self._rows]
         rows = tree.find(self._nodes, self._sides.ours.root, known)
         stands = self._stands(rows.values())
-        return {
-            one: stands[row] for one, row in rows.items() if stands[row].split_key in split_keys
-        }
+        known_stands = {one: stands[row] for one, row in rows.items() if row in stands}
+        return {one: at for one, at in known_stands.items() if at.split_key in split_keys}
 
     def _our_samples(self, ids: Collection[SampleId]) -> list[Sample]:
         rows = tree.find(self._nodes, self._sides.ours.root, ids)
@@ -261,13 +264,13 @@ class _Merger:
 
     def _decoded(self, rows: Iterable[Digest | None]) -> dict[Digest | None, Sample]:
         keys = {one: object_key(one) for one in rows if one is not None}
-        content = read_objects(self._tx, list(keys.values()))
-        return {one: decode_row(content[key]) for one, key in keys.items()}
+        content = read_rows(self._tx, list(keys.values()))
+        return {one: decode_row(content[key]) for one, key in keys.items() if key in content}
 
     def _stands(self, rows: Iterable[Digest | None]) -> dict[Digest | None, _Stand]:
         keys = {one: object_key(one) for one in rows if one is not None}
-        content = read_objects(self._tx, list(keys.values()))
-        return {one: _STANDS.decode(content[key]) for one, key in keys.items()}
+        content = read_rows(self._tx, list(keys.values()))
+        return {one: _STANDS.decode(content[key]) for one, key in keys.items() if key in content}
 
 
 def _followed(sample: Sample | None, changes: Sequence[TaxonomyChange]) -> Sample | None:

@@ -98,12 +98,6 @@ def delete_merge(tx: Tx, merge_id: str) -> bool:
     return tx.execute(delete(_merges).where(_merges.c.id == merge_id)).rowcount == 1
 
 
-def commits_of_merges(tx: Tx) -> set[Digest]:
-    """Commits that open merges need: they must outlive the branches they came from."""
-    rows = tx.execute(select(_merges.c.ours, _merges.c.theirs, _merges.c.base))
-    return {Digest(one) for row in rows for one in row if one is not None}
-
-
 def _resolutions_text(merge: OpenMerge) -> str:
     return msgspec.json.encode(merge.resolutions).decode()
 

@@ -1,4 +1,4 @@
-"""Reading what a commit holds."""
+"""Reading what a commit holds. Samples that were erased are left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from sightloop.datasets import tree
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord, decode_commit, with_taxonomy
-from sightloop.datasets.store import StoredNodes, read_object, read_objects
+from sightloop.datasets.store import StoredNodes, read_object, read_rows
 from sightloop.datasets.values import Sample, SampleId, Taxonomy, decode_row
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest, parse_digest
@@ -63,9 +63,9 @@ def load_samples(
     tx: Tx, nodes: StoredNodes, root: Digest, ids: Collection[SampleId]
 ) -> dict[SampleId, Sample]:
     """As `find_samples`, of a tree, within a transaction."""
-    rows = tree.find(nodes, root, ids)
-    content = read_objects(tx, [object_key(row) for row in rows.values()])
-    return {one: decode_row(content[object_key(row)]) for one, row in rows.items()}
+    keys = {one: object_key(row) for one, row in tree.find(nodes, root, ids).items()}
+    content = read_rows(tx, keys.values())
+    return {one: decode_row(content[key]) for one, key in keys.items() if key in content}
 
 
 def iterate_samples(tx: Tx, commit: Digest) -> Iterator[Sample]:
@@ -73,5 +73,5 @@ def iterate_samples(tx: Tx, commit: Digest) -> Iterator[Sample]:
     rows = tree.entries(StoredNodes(tx), load_commit(tx, commit).root)
     while some := list(islice(rows, _ROWS_AT_ONCE)):
         keys = [object_key(row) for _, row in some]
-        content = read_objects(tx, keys)
-        yield from (decode_row(content[key]) for key in keys)
+        content = read_rows(tx, keys)
+        yield from (decode_row(content[key]) for key in keys if key in content)

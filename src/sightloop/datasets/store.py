@@ -39,6 +39,13 @@ from sightloop.datasets.keys import (
     sample_key,
     sample_of_key,
 )
+from sightloop.datasets.tombstones import (
+    Tombstone,
+    erased_keys,
+    find_tombstones,
+    has_tombstones,
+    write_tombstones,
+)
 from sightloop.datasets.values import SampleId
 from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
@@ -48,7 +55,7 @@ ObjectKind = Literal["row", "node", "taxonomy", "commit"]
 RefKind = Literal["branch", "tag"]
 
 _PER_STATEMENT = 5_000
-"""Values named in one SELECT; SQLite allows 32,766."""
+"""Values named in one SELECT, rows in one INSERT; SQLite allows 32,766."""
 
 _objects = Table(
     "dataset_objects",
@@ -120,12 +127,16 @@ class RefMove(msgspec.Struct, frozen=True):
 
 
 def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
-    """Keep these objects; one that is there already is left alone."""
+    """Keep these objects; one that is there already is left alone.
+
+    A row of an image that was erased here is not kept but gets a tombstone like its image: it may
+    come from a remote that knows nothing of it.
+    """
     # In order of the keys: neighbours in the index are then written together.
-    rows = [
-        {"digest": one.key, "kind": one.kind, "content": one.content} for one in sorted(objects)
-    ]
-    _insert_new(tx, _objects, rows)
+    ordered = _without_erased(tx, sorted(objects))
+    for some in _chunks(ordered):
+        rows = [{"digest": one.key, "kind": one.kind, "content": one.content} for one in some]
+        _insert_new(tx, _objects, rows)
 
 
 def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
@@ -135,16 +146,26 @@ def read_objects(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
         ObjectMissing: the database lacks one.
         ObjectDamaged: the bytes of one have changed.
     """
-    found: dict[ObjectKey, bytes] = {}
-    for some in _chunks(keys):
-        query = select(_objects.c.digest, _objects.c.content).where(_objects.c.digest.in_(some))
-        for key, content in tx.execute(query):
-            if hashlib.sha256(content).digest() != key:
-                raise ObjectDamaged(digest=digest_of_key(ObjectKey(key)))
-            found[ObjectKey(key)] = content
+    found = _read_present(tx, keys)
     for key in keys:
         if key not in found:
             raise ObjectMissing(digest=digest_of_key(key))
+    return found
+
+
+def read_rows(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
+    """As `read_objects`, but without the rows that were erased.
+
+    Raises:
+        ObjectMissing: the database lacks one that was not erased.
+        ObjectDamaged: the bytes of one have changed.
+    """
+    found = _read_present(tx, keys)
+    if len(found) < len(keys) and (missing := [key for key in keys if key not in found]):
+        erased = erased_keys(tx, missing)
+        for key in missing:
+            if key not in erased:
+                raise ObjectMissing(digest=digest_of_key(key))
     return found
 
 
@@ -281,8 +302,8 @@ def recent_ref_targets(tx: Tx, since_ms: int) -> set[Digest]:
 
 def note_split_keys(tx: Tx, pairs: Iterable[tuple[str, SampleId]]) -> None:
     """Remember that these samples have these split keys in some commit."""
-    rows = [{"key_hash": _key_hash(key), "sample": sample_key(one)} for key, one in pairs]
-    _insert_new(tx, _split_keys, rows)
+    for some in _chunks(sorted((_key_hash(key), sample_key(one)) for key, one in pairs)):
+        _insert_new(tx, _split_keys, [{"key_hash": key, "sample": one} for key, one in some])
 
 
 def samples_with_keys(tx: Tx, split_keys: Collection[str]) -> list[SampleId]:
@@ -303,6 +324,43 @@ def _log_move(tx: Tx, move: RefMove) -> None:
 
 def _is_at(kind: RefKind, name: str, commit: Digest) -> ColumnElement[bool]:
     return (_refs.c.kind == kind) & (_refs.c.name == name) & (_refs.c.commit_digest == commit)
+
+
+class _RowImage(msgspec.Struct):
+    """Of a row, what tells whose it is."""
+
+    id: SampleId
+    image: Digest
+
+
+_ROW_IMAGES = msgspec.json.Decoder(_RowImage)
+
+
+def _without_erased(tx: Tx, objects: list[StoredObject]) -> list[StoredObject]:
+    if not has_tombstones(tx):
+        return objects
+    rows = {one.key: _ROW_IMAGES.decode(one.content) for one in objects if one.kind == "row"}
+    erased = find_tombstones(tx, {row.image for row in rows.values()})
+    gone = {key: row for key, row in rows.items() if row.image in erased}
+    write_tombstones(
+        tx, [_tombstone_like(erased[row.image], key, row) for key, row in gone.items()]
+    )
+    return [one for one in objects if one.key not in gone]
+
+
+def _tombstone_like(image: Tombstone, key: ObjectKey, row: _RowImage) -> Tombstone:
+    return msgspec.structs.replace(image, digest=digest_of_key(key), kind="row", sample=row.id)
+
+
+def _read_present(tx: Tx, keys: Collection[ObjectKey]) -> dict[ObjectKey, bytes]:
+    found: dict[ObjectKey, bytes] = {}
+    for some in _chunks(keys):
+        query = select(_objects.c.digest, _objects.c.content).where(_objects.c.digest.in_(some))
+        for key, content in tx.execute(query):
+            if hashlib.sha256(content).digest() != key:
+                raise ObjectDamaged(digest=digest_of_key(ObjectKey(key)))
+            found[ObjectKey(key)] = content
+    return found
 
 
 def _key_hash(split_key: str) -> bytes:

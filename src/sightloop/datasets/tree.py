@@ -56,6 +56,13 @@ class Grown(NamedTuple):
     new_nodes: dict[ObjectKey, bytes]
 
 
+class Links(NamedTuple):
+    """What a node leads to: other nodes, or samples and their rows."""
+
+    nodes: list[ObjectKey]
+    rows: list[tuple[SampleKey, ObjectKey]]
+
+
 class Difference(NamedTuple):
     """One id whose row is not the same in two trees; None where a tree lacks it."""
 
@@ -95,6 +102,13 @@ def find(nodes: Nodes, root: Digest, samples: Collection[SampleId]) -> dict[Samp
         rows = _rows(_records(leaf))
         found.update((key, rows[key]) for key in wanted if key in rows)
     return {sample_of_key(key): digest_of_key(row) for key, row in found.items()}
+
+
+def links(node: bytes) -> Links:
+    """What a node, whose bytes were checked, leads to."""
+    if _is_inner(node):
+        return Links(_keys_below(node), [])
+    return Links([], list(_rows(_records(node)).items()))
 
 
 def entries(nodes: Nodes, root: Digest) -> Iterator[tuple[SampleId, Digest]]:

@@ -129,7 +129,8 @@ def save_policy(workspace: Workspace, call: Call, request: SavePolicy) -> Policy
     content = _tidy(request.text).encode()
     after = workspace.blobs.put(content)  # the whole text of every policy that was saved stays
     now_ms = workspace.clock.now_ms()
-    with workspace.db.write() as tx:  # one after another, so that two savers cannot both be first
+    # One after another, so that two savers cannot both be first; a long diff is stored inside.
+    with workspace.blobs.protected(), workspace.db.write() as tx:
         before = _file_digest(workspace)
         if before != request.expected:
             path = str(policy_path(workspace))

@@ -45,7 +45,7 @@ from sightloop.registry.values import (
     VerdictId,
     VerdictRecord,
 )
-from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 
 VERDICT_GIVEN = EventKind("verdict.given")
 
@@ -182,7 +182,7 @@ def _parity_of(
 ) -> ParityResult | None:
     """How the exported file agrees with what its checkpoint said; None if the run did not ask."""
     with workspace.db.read() as tx:
-        digest = tracking.artifacts_of(tx, version.run).get(PARITY_FILE)
+        digest = artifacts_of(tx, version.run).get(PARITY_FILE)
     if digest is None:
         return None
     parity = decode(workspace.blobs.read(digest), Parity, what=f"{PARITY_FILE} of {version.run}")
@@ -204,7 +204,7 @@ def _latency_of(
 ) -> LatencyComparison:
     ids = [answer.sample for answer in candidate.answers[:N_TIMED_IMAGES]]
     samples = find_samples(workspace, commit, ids)
-    contents = [workspace.blobs.read(samples[one].image) for one in ids]
+    contents = [workspace.blobs.read(samples[one].image) for one in ids if one in samples]
     champion = detectors[1] if len(detectors) > 1 else None
     return compare_latency(detectors[0], champion, contents, clock=workspace.clock)
 

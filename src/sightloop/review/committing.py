@@ -25,6 +25,7 @@ from sightloop.datasets.branches import head_of
 from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.errors import NoSuchRef
 from sightloop.datasets.samples import find_samples
+from sightloop.datasets.tombstones import find_tombstones
 from sightloop.datasets.values import (
     Capture,
     LabelledObject,
@@ -114,7 +115,13 @@ def _publish(
     for each in sorted(labelled, key=lambda each: each.labels.purpose, reverse=True):
         by_id[each.sample.id] = each.sample  # of one capture, kept for both, the audit comes last
     present = find_samples(workspace, head, list(by_id))
-    missing = [sample for identity, sample in by_id.items() if identity not in present]
+    with workspace.db.read() as tx:  # labels of an erased image are done with, without a sample
+        erased = find_tombstones(tx, {sample.image for sample in by_id.values()})
+    missing = [
+        sample
+        for identity, sample in by_id.items()
+        if identity not in present and sample.image not in erased
+    ]
     if not missing:
         return head
     n_audit = sum(sample.reserved == "audit" for sample in missing)

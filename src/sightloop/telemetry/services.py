@@ -8,6 +8,8 @@ from sightloop.contracts.telemetry import (
     TelemetryBatch,
     TelemetryReply,
 )
+from sightloop.datasets.errors import ImageErased
+from sightloop.datasets.tombstones import find_tombstones
 from sightloop.inference.images import read_facts
 from sightloop.kernel.actors import Actor, Permission, require
 from sightloop.kernel.database import Tx
@@ -69,6 +71,7 @@ def store_upload(
         UploadTooLarge: more bytes than `max_request_bytes` of the workspace's server settings.
         UploadDiffers: the bytes have another digest.
         UnreadableImage: they are not a whole image.
+        ImageErased: it was erased here for good.
     """
     require(call.actor, Permission.ACT_AS_DEVICE)
     limit_bytes = workspace.config.server.max_request_bytes
@@ -77,6 +80,9 @@ def store_upload(
     if digest_of(content) != parse_digest(digest):
         raise UploadDiffers(announced=digest, received=digest_of(content))
     facts = read_facts(content, name=f"upload {digest}")
+    with workspace.db.read() as tx:
+        if tombstone := find_tombstones(tx, [digest]).get(digest):
+            raise ImageErased(image=digest, told=tombstone.told)
     workspace.blobs.put(content)
     image = UploadedImage(
         digest=digest,
@@ -101,15 +107,24 @@ def _store(workspace: Workspace, call: Call, envelopes: list[Envelope]) -> None:
         add_profiles(tx, arrived, now_ms=now_ms)
         add_health(tx, arrived, now_ms=now_ms)
         add_swaps(tx, arrived, now_ms=now_ms)
-        _tell_kept(tx, add_kept(tx, arrived, now_ms=now_ms), by=call.actor, now_ms=now_ms)
+        kept = add_kept(tx, _without_erased(tx, arrived), now_ms=now_ms)
+        _tell_kept(tx, kept, by=call.actor, now_ms=now_ms)
         _tell_reused(tx, contradicting, by=call.actor, now_ms=now_ms)
 
 
 def _missing_images(workspace: Workspace, tx: Tx, envelopes: list[Envelope]) -> set[Digest]:
     wanted = {image for envelope in envelopes if (image := _image_of(envelope)) is not None}
+    wanted -= find_tombstones(tx, wanted).keys()  # nobody may send what was erased for good
     known = uploaded(tx, wanted)
     # Only an upload proves that the bytes are an image; a blob of that name may be anything.
     return {image for image in wanted if image not in known or not workspace.blobs.has(image)}
+
+
+def _without_erased(tx: Tx, arrived: list[Numbered]) -> list[Numbered]:
+    """What may be kept: an image that was erased is acknowledged, or it would come again."""
+    images = {one.number: _image_of(one.envelope) for one in arrived}
+    erased = find_tombstones(tx, {image for image in images.values() if image is not None})
+    return [one for one in arrived if images[one.number] not in erased]
 
 
 def _image_of(envelope: Envelope) -> Digest | None:

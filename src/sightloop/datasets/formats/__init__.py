@@ -8,6 +8,7 @@ __all__ = [
     "coco",
     "coco_writing",
     "file_names",
+    "images_only",
     "labelled",
     "left_behind",
     "listing",

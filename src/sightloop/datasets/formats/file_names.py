@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
 
 from sightloop.datasets.media import extension_of
 from sightloop.datasets.values import Sample
@@ -12,34 +12,71 @@ _NAME_BYTES = 255
 
 
 class FileNames:
-    """Gives every image a path of its own below the folder, its old one where that is possible."""
+    """Gives every image a path of its own below the folder, its old one where that is possible.
 
-    def __init__(self) -> None:
-        self._files: set[PurePosixPath] = set()
-        self._folders: set[PurePosixPath] = set()
+    Args:
+        taken: paths that are in use already.
+        visible: whether names that begin with a dot are replaced.
+    """
+
+    def __init__(self, taken: Iterable[str] = (), *, visible: bool = False) -> None:
+        self._visible = visible
+        self._files = set(taken)
+        self._folders: set[str] = set()
+        for folder in {path.rpartition("/")[0] for path in self._files} - {""}:
+            self._folders.add(folder)
+            self._folders.update(_folders_above(folder))
 
     def name_for(self, sample: Sample) -> str:
         """The path; taken from now on."""
-        suffix = PurePosixPath(sample.file_name).suffix
-        stem = sample.file_name.removesuffix(suffix)
-        for name in (sample.file_name, f"{stem}-{sample.id[:8]}{suffix}"):
-            if _is_below(name) and self._take(PurePosixPath(name)):
+        *wished, last = names_of(sample)
+        for name in wished:
+            is_hidden = self._visible and (name[:1] == "." or "/." in name)
+            if _is_below(name) and not is_hidden and self._take(name):
                 return name
-        name = f"{sample.id}.{extension_of(sample.media_type)}"
-        self._take(PurePosixPath(name))
-        return name
+        self._take(last)
+        return last
 
-    def _take(self, path: PurePosixPath) -> bool:
-        folders = set(path.parents)
-        if path in self._files | self._folders or folders & self._files:
+    def _take(self, path: str) -> bool:
+        folders = list(_folders_above(path))
+        if path in self._files or path in self._folders or not self._files.isdisjoint(folders):
             return False
         self._files.add(path)
-        self._folders |= folders
+        self._folders.update(folders)
         return True
+
+
+def names_of(sample: Sample) -> Sequence[str]:
+    """The paths a sample's image may get: first its own, then others where that is taken."""
+    folder, slash, file = sample.file_name.rpartition("/")
+    stem, dot, ending = file.rpartition(".")
+    if not stem:
+        stem, dot, ending = file, "", ""
+    return (
+        sample.file_name,
+        f"{folder}{slash}{stem}-{sample.id[:8]}{dot}{ending}",
+        f"{sample.id}.{extension_of(sample.media_type)}",
+    )
+
+
+def _folders_above(path: str) -> Iterable[str]:
+    end = path.rfind("/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind("/", 0, end)
 
 
 def _is_below(name: str) -> bool:
     """Whether a path stays below the folder it is put into, and can be a path at all."""
-    parts = PurePosixPath(name).parts
-    fits = all(part not in ("..", "/") and len(part.encode()) <= _NAME_BYTES for part in parts)
-    return bool(parts) and fits and "\0" not in name
+    return "\0" not in name and all(
+        part not in ("", ".", "..") and _fits(part) for part in name.split("/")
+    )
+
+
+def _fits(part: str) -> bool:
+    if len(part) <= _NAME_BYTES and part.isascii():
+        return True
+    try:
+        return len(part.encode()) <= _NAME_BYTES
+    except UnicodeEncodeError:  # half a character
+        return False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
+from sightloop.datasets.formats.images_only import holds_images, read_images_only
 from sightloop.datasets.formats.listing import Listing, Source
 
 
@@ -23,6 +24,8 @@ class Reader(NamedTuple):
 
 READERS: Mapping[str, Reader] = {
     "coco": Reader("COCO", lambda path: find_coco(path) is not None, read_coco_folder),
+    # Last: any folder with images is one of images when it is nothing else.
+    "images": Reader("images without labels", holds_images, read_images_only),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 
@@ -33,10 +36,19 @@ def reader_for(path: Path, name: str) -> Reader:
     Raises:
         UnknownFormat: there is no such format, or none fits.
     """
+    return READERS[format_of(path, name)]
+
+
+def format_of(path: Path, name: str) -> str:
+    """The name itself; of `auto`, that of the first format that fits the path.
+
+    Raises:
+        UnknownFormat: there is no such format, or none fits.
+    """
     if name in READERS:
-        return READERS[name]
+        return name
     if name == "auto":
-        for reader in READERS.values():
+        for known, reader in READERS.items():
             if reader.fits(path):
-                return reader
+                return known
     raise UnknownFormat(path=str(path), name=name, known=list(READERS))

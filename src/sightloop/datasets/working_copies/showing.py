@@ -1,0 +1,35 @@
+"""The status of a working copy as a service: the folder's, and where its branch is."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sightloop.datasets.branches import head_of
+from sightloop.datasets.working_copies.status import CopyStatus, folder_status
+from sightloop.kernel.actors import Permission, require
+from sightloop.kernel.workspace import Call, Workspace
+
+
+class ShowStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Which working copy."""
+
+    folder: str = ""
+    """Absolute; in it or below it. Empty: the only copy there is."""
+
+
+def show_status(workspace: Workspace, call: Call, request: ShowStatus) -> CopyStatus:
+    """What is new, changed, gone or relabelled in the folder, and whether its branch moved on.
+
+    Reads nothing but the folder's names and stamps, and the bytes of files whose stamp differs.
+
+    Raises:
+        NoWorkingCopy: the folder belongs to none.
+        NotOneCopy: none was named and there are several.
+        SightloopError: a changed label file as a whole cannot be read.
+    """
+    require(call.actor, Permission.READ)
+    status = folder_status(workspace.state, request.folder)
+    if not status.branch:
+        return status
+    with workspace.db.read() as tx:
+        return msgspec.structs.replace(status, head=head_of(tx, status.branch))
