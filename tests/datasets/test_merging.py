@@ -527,3 +527,15 @@ def test_an_image_that_was_erased_stays_erased_through_a_merge(team, two_sides):
     samples = team.samples()
     assert first.id not in samples
     assert (samples[second.id], samples[third.id]) == (moved(second, HERE), moved(third, THERE))
+
+
+def test_an_open_merge_about_an_image_that_is_erased_is_forgotten(team, two_sides):
+    first, second, _, _ = two_sides
+    team.commit("main", moved(first, HERE), moved(second, HERE))
+    team.commit("theirs", moved(first, THERE), moved(second, THERE))
+    team.merge()
+    wanted = Wanted(samples=[first.id])
+    erase_data(team.workspace, LOCAL_CALL, EraseData(wanted=wanted, reason="asked to"))
+    assert team.open_merges() == []
+    team.merge()
+    assert [one.sample for one in team.open_merges()[0].conflicts] == [second.id]

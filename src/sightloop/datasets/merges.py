@@ -6,10 +6,13 @@ other in, and what was decided so far; the merge itself is worked out anew when 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from sqlalchemy import BigInteger, Column, Table, Text, delete, insert, select, update
 
-from sightloop.datasets.conflicts import Conflict, Resolution
+from sightloop.datasets.conflicts import Conflict, Resolution, sample_of
+from sightloop.datasets.values import SampleId
 from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
@@ -96,6 +99,13 @@ def write_resolutions(tx: Tx, merge: OpenMerge) -> None:
 def delete_merge(tx: Tx, merge_id: str) -> bool:
     """Forget the open merge; False when it is gone already."""
     return tx.execute(delete(_merges).where(_merges.c.id == merge_id)).rowcount == 1
+
+
+def forget_merges_about(tx: Tx, samples: Collection[SampleId | None]) -> None:
+    """Forget open merges with a conflict about one of the samples: nothing of it may be left."""
+    for merge in list_merges(tx):
+        if any(sample_of(one) in samples for one in merge.conflicts if sample_of(one)):
+            delete_merge(tx, merge.id)
 
 
 def _resolutions_text(merge: OpenMerge) -> str:
