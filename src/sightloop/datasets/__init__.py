@@ -45,6 +45,7 @@ __all__ = [
     "records",
     "resolving",
     "samples",
+    "scratch",
     "splits",
     "statistics",
     "store",
