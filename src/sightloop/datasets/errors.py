@@ -514,3 +514,188 @@ class RemoteDamaged(Damaged):
             objects=list(objects[:50]),
             problem=problem,
         )
+
+
+# Merges and classes
+
+
+class SplitRulesDiffer(Refused):
+    """A merge would have to move images of one side between training and test."""
+
+    code = "DATA-040"
+
+    def __init__(self, *, ours: str, theirs: str) -> None:
+        super().__init__(
+            f"our side splits by {ours}, theirs by {theirs}: a merge would move images between "
+            "training and test; import the images of one side again, onto the other's branch",
+            ours=ours,
+            theirs=theirs,
+        )
+
+
+class TooManyConflicts(Refused):
+    """More contradictions than anyone settles one by one."""
+
+    code = "DATA-041"
+
+    def __init__(self, *, n_conflicts: int, limit: int) -> None:
+        super().__init__(
+            f"the two sides contradict each other in {n_conflicts} places, more than the {limit} "
+            "that can be settled one by one; nothing was changed - merge with --resolve ours or "
+            "--resolve theirs, or merge smaller steps of the history",
+            n_conflicts=n_conflicts,
+            limit=limit,
+        )
+
+
+class UnresolvedConflicts(Refused):
+    """A merge goes on when every conflict is settled."""
+
+    code = "DATA-042"
+
+    def __init__(self, *, merge: str, conflicts: list[int]) -> None:
+        listed = ", ".join(str(one) for one in conflicts[:20])
+        more = f" and {len(conflicts) - 20} more" if len(conflicts) > 20 else ""
+        super().__init__(
+            f"merge {merge} has {_count(len(conflicts), 'unresolved conflict')} "
+            f"({listed}{more}); settle each with `sightloop data resolve`",
+            merge=merge,
+            conflicts=[str(one) for one in conflicts[:20]],
+            n_conflicts=len(conflicts),
+        )
+
+
+class MergeOutdated(Conflict):
+    """The branch has a commit that the open merge knows nothing of."""
+
+    code = "DATA-043"
+
+    def __init__(self, *, merge: str, branch: str, expected: str, found: str | None) -> None:
+        super().__init__(
+            f"branch {branch} has moved from {expected} to {found or 'nowhere: it is gone'} since "
+            f"merge {merge} began; nothing was committed - merge again: conflicts that are still "
+            "the same keep what was decided about them",
+            merge=merge,
+            branch=branch,
+            expected=expected,
+            found=found,
+        )
+
+
+class NoSuchMerge(NotFound):
+    """No open merge has that id."""
+
+    code = "DATA-044"
+
+    def __init__(self, *, merge: str) -> None:
+        super().__init__(
+            what="open merge",
+            name=merge[:80],
+            hint="`sightloop data conflicts` lists open merges",
+        )
+
+
+class WhichMerge(BadInput):
+    """Several merges are open, and the request names none."""
+
+    code = "DATA-045"
+
+    def __init__(self, *, merges: list[str]) -> None:
+        super().__init__(
+            f"{len(merges)} merges are open ({', '.join(merges[:20])}); name one",
+            merges=merges[:20],
+        )
+
+
+class NoSuchConflict(NotFound):
+    """The open merge has no conflict of that number."""
+
+    code = "DATA-046"
+
+    def __init__(self, *, merge: str, conflict: int) -> None:
+        super().__init__(what=f"conflict of merge {merge}", name=str(conflict))
+
+
+class BadResolution(BadInput):
+    """A conflict cannot be settled like this."""
+
+    code = "DATA-047"
+
+    def __init__(self, *, conflict: int, problem: str) -> None:
+        super().__init__(
+            f"conflict {conflict} cannot be settled like this: {problem}",
+            conflict=conflict,
+            problem=problem,
+        )
+
+
+class NoSuchAncestor(NotFound):
+    """A history that does not reach back so far."""
+
+    code = "DATA-048"
+
+    def __init__(self, *, name: str, commit: str) -> None:
+        super().__init__(
+            what="ancestor", name=name[:120], hint=f"commit {commit} has no such parent"
+        )
+
+
+class TaxonomiesDiverge(Refused):
+    """Both sides did something else to the same class."""
+
+    code = "DATA-095"
+
+    def __init__(self, *, class_id: str, ours: str, theirs: str) -> None:
+        super().__init__(
+            f"both sides changed what class {class_id} means: our side has a {ours}, theirs a "
+            f"{theirs}; do to one side what was done to the other, then merge",
+            class_id=class_id,
+            ours=ours,
+            theirs=theirs,
+        )
+
+
+class ClassNamesCollide(Refused):
+    """Two classes cannot have one name."""
+
+    code = "DATA-096"
+
+    def __init__(self, *, name: str, classes: list[str]) -> None:
+        super().__init__(
+            f"classes {' and '.join(classes)} would both be called {name!r}; "
+            "rename one of them first",
+            name=name,
+            classes=classes,
+        )
+
+
+class BadClassEdit(BadInput):
+    """A change of classes that cannot be; nothing was changed."""
+
+    code = "DATA-097"
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(f"the classes cannot be changed like this: {problem}", problem=problem)
+
+
+class ClassInUse(Refused):
+    """A class is removed only when nothing is of it."""
+
+    code = "DATA-098"
+
+    def __init__(self, *, name: str, n_annotations: int) -> None:
+        super().__init__(
+            f"class {name!r} has {_count(n_annotations, 'annotation')}; merge it into another "
+            "class (--merge), or delete or relabel them first",
+            name=name,
+            n_annotations=n_annotations,
+        )
+
+
+class NoSuchClass(NotFound):
+    """The commit has no class of that name or id."""
+
+    code = "DATA-099"
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        super().__init__(what="class", name=name[:120], hint=f"it has: {', '.join(known)}")
