@@ -6,6 +6,7 @@ import typer
 
 from sightloop.cli import (
     data_copies,
+    data_curation,
     data_files,
     data_history,
     data_samples,
@@ -14,6 +15,7 @@ from sightloop.cli import (
 
 PARTS = (
     data_copies,
+    data_curation,
     data_files,
     data_history,
     data_samples,

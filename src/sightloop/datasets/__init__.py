@@ -12,6 +12,7 @@ __all__ = [
     "changes",
     "commits",
     "comparing",
+    "curation",
     "diff",
     "drafts",
     "errors",

@@ -121,6 +121,8 @@ class ShowStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """The commit, and how long to wait for its index; None waits for it."""
 
     ref: str
+    with_tables: bool = True
+    """Also count every class by split, box size and slice."""
     patience_s: float | None = None
 
 
@@ -234,7 +236,7 @@ def show_statistics(workspace: Workspace, call: Call, request: ShowStatistics) -
     index = index_of(workspace, found.commit, patience_s=request.patience_s, progress=call.progress)
     if isinstance(index, Pending):
         return CommitStatistics(commit=found.commit, record=found.record, pending=index)
-    counted = count_all(index, found.record.taxonomy)
+    counted = count_all(index, found.record.taxonomy, with_tables=request.with_tables)
     return CommitStatistics(commit=found.commit, record=found.record, statistics=counted)
 
 

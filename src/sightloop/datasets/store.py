@@ -133,8 +133,8 @@ def write_objects(tx: Tx, objects: Iterable[StoredObject]) -> None:
     come from a remote that knows nothing of it.
     """
     # In order of the keys: neighbours in the index are then written together.
-    for some in _chunks(sorted(objects)):
-        some = _without_erased(tx, some)
+    ordered = _without_erased(tx, sorted(objects))
+    for some in _chunks(ordered):
         rows = [{"digest": one.key, "kind": one.kind, "content": one.content} for one in some]
         _insert_new(tx, _objects, rows)
 

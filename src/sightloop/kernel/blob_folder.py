@@ -116,26 +116,25 @@ def removal(root: Path, *, patience_s: float = LOCK_PATIENCE_S) -> Iterator[Blob
         os.close(descriptor)
 
 
-def mark_used(path: Path | str) -> bool:
+def mark_used(place: str) -> bool:
     """Whether the blob is there; if so, it counts as put just now. One system call."""
     try:
-        os.utime(path)
+        os.utime(place)
     except FileNotFoundError:
         return False
     except OSError:  # the file is another user's, or the disk is read-only
-        return Path(path).exists()
+        return Path(place).exists()
     return True
-
-
-def blob_place(root: str, digest: Digest) -> str:
-    """As `blob_path`, in plain text: path objects cost a third of an import of small images."""
-    return f"{root}/{_ALGORITHM}/{digest[7:9]}/{digest[9:]}"
 
 
 def blob_path(root: Path, digest: Digest) -> Path:
     """Where the blob lies, if it is there."""
-    digits = digest.removeprefix("sha256:")
-    return root / _ALGORITHM / digits[:2] / digits[2:]
+    return Path(blob_place(str(root), digest))
+
+
+def blob_place(root: str, digest: Digest) -> str:
+    """The same as plain text: for 100,000 blobs, path objects would take a third of the time."""
+    return f"{root}/{_ALGORITHM}/{digest[7:9]}/{digest[9:]}"
 
 
 def stored_blobs(root: Path) -> Iterator[StoredBlob]:

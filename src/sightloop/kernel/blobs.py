@@ -184,7 +184,7 @@ class LocalBlobs:
         """Store one blob; see `Blobs.put`."""
         digest = digest_of(content)
         with self.protected():
-            is_here = mark_used(blob_path(self.root, digest))
+            is_here = mark_used(blob_place(str(self.root), digest))
         if not is_here:
             with self.batch() as batch:
                 batch.put(content)

@@ -6,7 +6,7 @@ import pytest
 from sightloop.datasets.branches import CreateBranch, create_branch
 from sightloop.datasets.browsing import ShowStatistics, show_statistics
 from sightloop.datasets.errors import BadFilter, ImageErased
-from sightloop.datasets.importing import import_dataset
+from sightloop.datasets.importing import ImportDataset, import_dataset
 from sightloop.datasets.indexes import index_of
 from sightloop.datasets.samples import iterate_samples, read_samples
 from sightloop.datasets.store import list_refs
@@ -16,6 +16,7 @@ from sightloop.datasets.upkeep.erasing import DATA_ERASED, EraseData, erase_data
 from sightloop.datasets.upkeep.errors import NothingNamed, NothingToErase
 from sightloop.datasets.upkeep.selecting import Wanted
 from sightloop.datasets.values import Capture
+from sightloop.datasets.working_copies.committing import CommitCopy, commit_copy
 from sightloop.kernel import steps
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.errors import NotAllowed
@@ -165,6 +166,25 @@ def test_the_same_bytes_cannot_be_imported_again(workspace, coco):
     assert not workspace.blobs.has(jane.image)
 
 
+def import_folder(workspace, coco):
+    coco.request()
+    return import_dataset(workspace, LOCAL_CALL, ImportDataset(source=str(coco.root)))
+
+
+def test_files_in_working_copies_are_listed_and_no_longer_known_by_name(workspace, coco):
+    imported = import_folder(workspace, coco)
+    with workspace.db.read() as tx:
+        (jane,) = (
+            one for one in iterate_samples(tx, imported.commit) if one.file_name == "a/1.jpg"
+        )
+    planned = erase(workspace, samples=[jane.id], is_dry_run=True)
+    account = erase(workspace, samples=[jane.id])
+    assert planned.in_folders == account.in_folders
+    assert account.in_folders == [str(coco.root / "images" / "a" / "1.jpg")]
+    assert (coco.root / "images" / "a" / "1.jpg").exists()
+    assert finds(workspace, b"a/1.jpg") == []
+
+
 def test_the_same_bytes_cannot_be_committed_again(workspace, stored, commit):
     jane = stored(1)
     commit(jane, stored(2))
@@ -261,3 +281,18 @@ def test_only_an_admin_may_erase(workspace):
     request = EraseData(wanted=Wanted(tag="x"), reason="r")
     with pytest.raises(NotAllowed):
         erase_data(workspace, engineer, request)
+
+
+def test_a_folder_that_still_has_the_image_cannot_commit_it_again(workspace, coco):
+    imported = import_folder(workspace, coco)
+    with workspace.db.read() as tx:
+        (jane,) = (
+            one for one in iterate_samples(tx, imported.commit) if one.file_name == "a/1.jpg"
+        )
+    erase(workspace, samples=[jane.id])
+    again = import_folder(workspace, coco)
+    assert [one.kind for one in again.problems] == ["erased"]
+    request = CommitCopy(folder=str(coco.root), strict=False)
+    made = commit_copy(workspace, LOCAL_CALL, request)
+    assert not made.is_new
+    assert not workspace.blobs.has(jane.image)

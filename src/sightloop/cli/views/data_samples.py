@@ -8,8 +8,11 @@ from rich.text import Text
 from sightloop.cli.render import facts, table, when
 from sightloop.datasets.browsing import CommitStatistics, SamplePage, ShownSample
 from sightloop.datasets.geometry import bounds_of
+from sightloop.datasets.statistics import ClassTable, Statistics
 from sightloop.datasets.values import Annotation, Sample
 from sightloop.kernel.digests import short
+
+SHOWN_VALUES = 8
 
 
 def samples(found: SamplePage) -> RenderableType:
@@ -79,8 +82,22 @@ def statistics(found: CommitStatistics) -> RenderableType:
         table(("split", "images", "boxes"), counted.splits, empty="no images"),
         table(("lane", "images", "boxes"), counted.lanes, empty="no images"),
         *(table((one.field, "images", "boxes"), one.values, empty="-") for one in counted.slices),
+        *(_class_table(one, counted) for one in counted.class_tables if one.values),
+        table(("source", "n verified", "n proposed"), counted.sources, empty="no boxes"),
+        table(("image size", "images", "boxes"), counted.image_sizes, empty="no images"),
+        table(("image shape", "images", "boxes"), counted.shapes, empty="no images"),
     ]
     return Group(head, *(part for one in tables for part in (Text(), one)))
+
+
+def _class_table(one: ClassTable, counted: Statistics) -> RenderableType:
+    """Boxes per class and value, as far as a terminal is wide."""
+    columns = (f"class by {one.field}", *(f"n {value}" for value in one.values[:SHOWN_VALUES]))
+    rows = (
+        (known.name, *boxes[:SHOWN_VALUES])
+        for known, boxes in zip(counted.classes, one.boxes, strict=True)
+    )
+    return table(columns, rows, empty="no boxes")
 
 
 def _slices(sample: Sample) -> str:

@@ -142,6 +142,12 @@ def _left(found: Erased) -> list[RenderableType]:
             "folder: delete it there too"
         )
         left.append(Text(text, style="yellow"))
+    if found.in_folders:
+        shown = "\n  ".join(found.in_folders[:SHOWN_FLAWS])
+        text = (
+            f"{len(found.in_folders)} files in working copies stay; delete them there:\n  {shown}"
+        )
+        left.append(Text(text, style="yellow"))
     if found.copies:
         verb = "would go" if found.is_dry_run else "went"
         left.append(Text(f"copies of them also {verb}: {', '.join(found.copies)}"))

@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from sightloop.datasets import comparing, indexes
 from sightloop.datasets.changes import Change
+from sightloop.datasets.curation.fingerprints import forget_fingerprints
 from sightloop.datasets.drafts import Target, commit_change
 from sightloop.datasets.keys import digest_of_key, object_key, sample_key
 from sightloop.datasets.records import CommitRecord
@@ -48,6 +49,7 @@ from sightloop.datasets.upkeep.selecting import (
 )
 from sightloop.datasets.upkeep.whereabouts import places_of
 from sightloop.datasets.values import SampleId
+from sightloop.datasets.working_copies.copies import Copy, copies_with, write_copy
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.blobs import BlobMissing
 from sightloop.kernel.database import Tx
@@ -104,6 +106,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Images whose bytes a hard link outside the store still holds: a working copy, a view."""
     copies: list[str]
     """Files in the workspace's state folder with the same bytes; they go too."""
+    in_folders: list[str]
+    """Files in working copies that show them. They stay, and are no longer tracked: delete them."""
     is_log_empty: bool
     """False when somebody was reading the database all the time: erase again to finish."""
 
@@ -208,6 +212,7 @@ class _Account:
     image_bytes: int = 0
     n_linked: int = 0
     copies: list[Path] = field(default_factory=list)
+    in_folders: list[str] = field(default_factory=list)
     is_log_empty: bool = True
 
     def weigh(self) -> None:
@@ -216,6 +221,10 @@ class _Account:
         self.image_bytes = sum(facts.st_size for facts in stored.values())
         self.n_linked = sum(facts.st_nlink > 1 for facts in stored.values())
         self.copies = _copies_of(self.workspace, stored)
+        tracked = copies_with(self.workspace.state, _sample_keys(self.found.samples))
+        self.in_folders = [
+            str(Path(copy.facts.folder) / file) for copy, files in tracked for file in files
+        ]
 
     def finish(self, call: Call) -> None:
         """Take every step that is left, for this request and any before it."""
@@ -230,6 +239,7 @@ class _Account:
             rows = [object_key(one.digest) for one in pending if one.kind == "row"]
             store.delete_objects(tx, rows)
             store.delete_split_keys(tx, [sample_key(one) for one in samples])
+        _untrack(workspace, samples)
         self._destroy_files(call, images)
         self.is_log_empty = workspace.db.forget_deleted()
         if self.is_log_empty:
@@ -267,6 +277,7 @@ class _Account:
             removal.remove_leftovers(written_before_ms=_END_OF_TIME_MS)
         for path in indexes.index_files(self.workspace):
             path.unlink(missing_ok=True)
+        forget_fingerprints(self.workspace, images)
         indexes.forget_indexes()
         comparing.forget_comparisons()
 
@@ -296,6 +307,7 @@ class _Account:
             ],
             n_linked=self.n_linked,
             copies=[str(path.relative_to(self.workspace.root)) for path in self.copies],
+            in_folders=self.in_folders,
             is_log_empty=self.is_log_empty,
         )
 
@@ -322,6 +334,17 @@ def _late_rows(
     with workspace.db.write() as tx:
         write_tombstones(tx, late)
     return late
+
+
+def _untrack(workspace: Workspace, samples: Collection[SampleId]) -> None:
+    """Forget the names of files in working copies; the files are their owner's to delete."""
+    for copy, gone in copies_with(workspace.state, _sample_keys(samples)):
+        files = {path: one for path, one in copy.files.items() if path not in set(gone)}
+        write_copy(workspace.state, Copy(copy.facts, files))
+
+
+def _sample_keys(samples: Collection[SampleId]) -> set[bytes]:
+    return {sample_key(one) for one in samples}
 
 
 def _stored(workspace: Workspace, images: Collection[Digest]) -> dict[Digest, os.stat_result]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -162,6 +162,13 @@ def find_copy(state: Path, folder: str) -> Copy:
     if len(copies) > 1:
         raise NotOneCopy(folders=sorted(one.facts.folder for one in copies))
     return copies[0]
+
+
+def copies_with(state: Path, samples: Collection[bytes]) -> Iterator[tuple[Copy, list[str]]]:
+    """Every copy that tracks an image of these samples (16 raw bytes each), and those files."""
+    for copy in _all_copies(state):
+        if files := [path for path, one in copy.files.items() if one.sample in samples]:
+            yield copy, files
 
 
 def is_in_copy(state: Path, folder: str) -> bool:

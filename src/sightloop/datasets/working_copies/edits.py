@@ -19,6 +19,7 @@ from sightloop.datasets.keys import SampleKey, object_key, sample_key, sample_of
 from sightloop.datasets.problems import Problem
 from sightloop.datasets.samples import find_samples, read_commit
 from sightloop.datasets.taxonomy import FoundClass, with_classes
+from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.values import Sample, SampleId, Taxonomy, sample_id
 from sightloop.datasets.working_copies.copies import Copy, Tracked
 from sightloop.datasets.working_copies.folder_changes import FolderChanges, hash_files
@@ -122,7 +123,9 @@ def _keep(
     kept = _Kept({}, {})
     if listed:
         folder = ImageFolder(Path(copy.facts.folder))
-        with keep_images(workspace.blobs, folder, listed, progress) as images:
+        with workspace.db.read() as tx:
+            erased = erased_images(tx)
+        with keep_images(workspace.blobs, folder, listed, progress, erased=erased) as images:
             for path, one in zip(paths, images, strict=True):
                 if isinstance(one, Problem):
                     kept.problems[path] = str(one)

@@ -178,9 +178,8 @@ def _images(
     listed = _listed(workspace, viewer, found.commit, fields, after=after, limit=N_IMAGES)
     # One wait per page: both stand on the same index.
     patience_s = 0.0 if listed.pending else PATIENCE_S
-    counted = show_statistics(
-        workspace, viewer.call, ShowStatistics(ref=found.commit, patience_s=patience_s)
-    )
+    asked = ShowStatistics(ref=found.commit, with_tables=False, patience_s=patience_s)
+    counted = show_statistics(workspace, viewer.call, asked)
     styles = class_styles(found.record.taxonomy)
     return {
         "listed": listed,

@@ -7,6 +7,7 @@ from litestar import Router
 from sightloop.kernel.errors import SightloopError
 from sightloop.server.console import (
     assets,
+    curation_pages,
     dataset_pages,
     fleet_pages,
     incident_pages,
@@ -32,6 +33,8 @@ def console_router() -> Router:
         route_handlers=[
             assets.asset_file,
             assets.favicon,
+            curation_pages.curation,
+            curation_pages.decide,
             dataset_pages.compare,
             dataset_pages.dataset,
             dataset_pages.datasets,
