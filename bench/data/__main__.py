@@ -31,6 +31,7 @@ SCENARIOS: dict[str, Scenario] = {
     "status-large": scenarios.status_large,
     "switch-large": scenarios.switch_large,
     "labels-large": scenarios.labels_large,
+    "boxes": scenarios.boxes_of_all,
     "remote": scenarios.remote_small,
     "million": scenarios.million,
 }

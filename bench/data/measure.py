@@ -27,17 +27,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """User and system time of the process and of all it started and waited for."""
     peak_mb: float
     """High-water marks of the processes that live at the same time, added up."""
-    written_mb: float
-    """What was written to the file system, in pages."""
-
-    def __add__(self, other: Cost) -> Cost:
-        """One after the other."""
-        return Cost(
-            wall_s=self.wall_s + other.wall_s,
-            cpu_s=self.cpu_s + other.cpu_s,
-            peak_mb=max(self.peak_mb, other.peak_mb),
-            written_mb=self.written_mb + other.written_mb,
-        )
+    written_mb: float | None = None
+    """What was written to the file system, in pages; None where nobody looked."""
 
 
 class Ran(NamedTuple):
@@ -51,9 +42,7 @@ class CommandFailed(RuntimeError):
     """A command of the bench failed; its words are the message."""
 
 
-def run(
-    argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None
-) -> Ran:
+def run(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> Ran:
     """Run it to its end, alone.
 
     What earlier commands left to be written is written first, so that nobody pays for another.

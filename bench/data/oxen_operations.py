@@ -31,11 +31,9 @@ def main() -> None:
 
 
 def _diff(repository: oxen.Repo, before: str, after: str) -> oxen.diff.Diff:
-    """Of the whole tree. The package computes it and has no way to read it, unlike one of a file."""
+    """Of the whole tree. The package computes it and, unlike one of a file, cannot show it."""
     heads = {one.name: one.commit_id for one in repository.branches()}
-    return oxen.diff(
-        ".", repo_dir=".", revision_left=heads[before], revision_right=heads[after]
-    )
+    return oxen.diff(".", repo_dir=".", revision_left=heads[before], revision_right=heads[after])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from bench.data.sets import Plan
 from bench.data.tools import DATA, REPOSITORY, Dvc, Sightloop
 
 ROUNDS = 3
+COUNTED = ("requests", "bytes in", "bytes out")
+"""What the server tells: of bytes, those in the bodies of requests and of answers."""
+
 KEYS = {
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",
@@ -34,6 +37,7 @@ def play(plan: Plan, scratch: Path, peers: Path, notes: Notes) -> None:
     generate.write_images(ours.data / "images", range(n), size)
     generate.write_coco(ours.data, n)
     generate.write_images(dvc.data, range(n), size)
+    notes.fact("set files", n)
     notes.fact("set bytes", n * size)
     with s3_server(peers) as server:
         _play_ours(ours, server, notes)
@@ -129,6 +133,5 @@ def _play_dvc(dvc: Dvc, server: Server, notes: Notes, *, rare: list[int]) -> Non
 
 def _tell(notes: Notes, number: str, who: str, server: Server) -> None:
     counts = server.counts()
-    for what in ("requests", "bytes in", "bytes out"):
+    for what in COUNTED:
         notes.fact(f"{number}: {what}, {who}", counts.get(what, 0))
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -48,11 +47,12 @@ class Results(msgspec.Struct, kw_only=True):
         costs = self.costs().get((number, who))
         if not costs:
             return None
+        written = [one.written_mb for one in costs if one.written_mb is not None]
         return Cost(
             wall_s=statistics.median(one.wall_s for one in costs),
             cpu_s=statistics.median(one.cpu_s for one in costs),
             peak_mb=max(one.peak_mb for one in costs),
-            written_mb=statistics.median(one.written_mb for one in costs),
+            written_mb=statistics.median(written) if written else None,
         )
 
     def costs(self) -> dict[tuple[str, str], list[Cost]]:
@@ -81,7 +81,7 @@ class Notes:
         self._played.costs.setdefault(number, {}).setdefault(who, []).append(cost)
         print(
             f"  {number:28} {who:20} {cost.wall_s:8.3f} s  cpu {cost.cpu_s:8.3f} s  "
-            f"peak {cost.peak_mb:6.0f} MB  written {cost.written_mb:8.2f} MB",
+            f"peak {cost.peak_mb:6.0f} MB",
             flush=True,
         )
 
@@ -108,4 +108,4 @@ def save(results: Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    os.replace(new, path)
+    new.replace(path)

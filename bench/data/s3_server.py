@@ -28,6 +28,7 @@ class Counted:
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+        """Answer, and count; or tell what was counted."""
         if environ["PATH_INFO"] == "/__counts":
             return self._tell(start_response)
         method = environ["REQUEST_METHOD"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.data import generate, remotes
+from bench.data import boxes, generate, remotes
 from bench.data.measure import run
 from bench.data.results import Notes
 from bench.data.sets import FileSet, Plan
@@ -155,19 +155,22 @@ def _move_coco_boxes(path: Path, n: int, by_px: int) -> None:
     path.write_text(json.dumps(coco))
 
 
+def boxes_of_all(stage: Stage, notes: Notes) -> None:
+    """Diff and merge on the level of boxes, which no file tool has."""
+    boxes.play(stage.plan, stage.scratch, notes)
+
+
 def remote_small(stage: Stage, notes: Notes) -> None:
     """Push and partial pull over S3."""
     remotes.play(stage.plan, stage.scratch, stage.peers, notes)
 
 
 def million(stage: Stage, notes: Notes) -> None:
-    """Ten thousand, a hundred thousand, a million samples: does anything grow faster than they do."""
+    """Ten thousand, a hundred thousand, a million samples: does anything grow faster?"""
     for n in stage.plan.sizes:
         root = stage.scratch / f"million-{n}"
         print(f"  writing {n:,} files of 65 bytes", flush=True)
-        generate.write_images(
-            root / DATA / "images", range(n), 65, make=generate.png, ending="png"
-        )
+        generate.write_images(root / DATA / "images", range(n), 65, make=generate.png, ending="png")
         generate.write_coco(root / DATA, n, n_boxes=1, ending="png")
         _play_size(Sightloop(root), SightloopInside(root), notes, n)
         run(["rm", "-rf", root], cwd=stage.scratch)
@@ -181,8 +184,5 @@ def _play_size(ours: Sightloop, inside: SightloopInside, notes: Notes, n: int) -
     ours.data_command("branch", AFTER)
     notes.cost(f"commit in {n}", inside.name, inside.inside("relabel", AFTER, "100", "1"))
     notes.cost(f"diff in {n}", ours.name, ours.diff())
-    sparse = ours.data_command(
-        "checkout", AFTER, ours.root / "sparse", "--class", generate.RARE
-    )
+    sparse = ours.data_command("checkout", AFTER, ours.root / "sparse", "--class", generate.RARE)
     notes.cost(f"sparse checkout of {n}", ours.name, sparse.cost)
-

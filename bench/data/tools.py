@@ -81,22 +81,28 @@ class Sightloop(Tool):
         self.env = {"PYTHONDONTWRITEBYTECODE": ""}
 
     def take(self) -> Cost:
+        """`import data`."""
         return self.data_command("import", self.data).cost
 
     def take_more(self) -> Cost:
+        """`commit data`."""
         return self.data_command("commit", self.data, "-m", "more").cost
 
     def status(self) -> Cost:
+        """`status data`."""
         return self.data_command("status", self.data).cost
 
     def branch(self, name: str) -> None:
+        """`branch NAME`, and the folder goes there."""
         self.data_command("branch", name)
         self.data_command("checkout", name, self.data)
 
     def switch(self, name: str) -> Cost:
+        """`checkout NAME data`."""
         return self.data_command("checkout", name, self.data).cost
 
     def diff(self) -> Cost:
+        """`diff before after`, every sample listed."""
         return self.data_command("diff", BEFORE, AFTER, "--limit", "1000").cost
 
     def data_command(self, *words: str | Path) -> Ran:
@@ -114,20 +120,26 @@ class SightloopInside(Sightloop):
     is_command = False
 
     def take_more(self) -> Cost:
+        """`ds.commit`."""
         return self.inside("commit", self.data)
 
     def status(self) -> Cost:
+        """`ds.status`."""
         return self.inside("status", self.data)
 
     def switch(self, name: str) -> Cost:
+        """`ds.checkout`."""
         return self.inside("switch", name, self.data)
 
     def diff(self) -> Cost:
+        """`ds.diff`."""
         return self.inside("diff", BEFORE, AFTER)
 
     def inside(self, *words: str | Path) -> Cost:
         """Cost of one of `sightloop_operations`."""
-        return run_inside(self._argv(words), cwd=self.root, env=self.env | _with_bench(PYTHONPATH))[0]
+        return run_inside(self._argv(words), cwd=self.root, env=self.env | _with_bench(PYTHONPATH))[
+            0
+        ]
 
     def prepare(self, *words: str | Path) -> None:
         """One of `sightloop_operations` that nobody times."""
@@ -156,19 +168,24 @@ class Dvc(Tool):
         }
 
     def take(self) -> Cost:
+        """`dvc add data`."""
         return self.add(DATA)
 
     def status(self) -> Cost:
+        """`dvc status`."""
         return self.command("status")
 
     def branch(self, name: str) -> None:
+        """A branch of Git."""
         self._git("checkout", "-b", name)
 
     def switch(self, name: str) -> Cost:
+        """`dvc checkout`, after that of Git."""
         self._git("checkout", name)
         return self.command("checkout", "--quiet")
 
     def diff(self) -> Cost:
+        """`dvc diff before after`."""
         return self.command("diff", "--json", BEFORE, AFTER)
 
     def add(self, name: str) -> Cost:
@@ -196,9 +213,7 @@ class Dvc(Tool):
 
     def _git(self, *words: str) -> None:
         env = {**os.environ, **self.env, "GIT_CONFIG_NOSYSTEM": "1"}
-        subprocess.run(
-            ["git", *words], cwd=self.root, env=env, check=True, capture_output=True
-        )
+        subprocess.run(["git", *words], cwd=self.root, env=env, check=True, capture_output=True)
 
 
 class Oxen(Tool):
@@ -212,18 +227,23 @@ class Oxen(Tool):
         self._python = peers / "python"
 
     def take(self) -> Cost:
+        """`add` and `commit`."""
         return self.operation("take", DATA)
 
     def status(self) -> Cost:
+        """`status`."""
         return self.operation("status")
 
     def branch(self, name: str) -> None:
+        """`checkout` that makes a branch."""
         self.operation("branch", name)
 
     def switch(self, name: str) -> Cost:
+        """`checkout`."""
         return self.operation("switch", name)
 
     def diff(self) -> Cost:
+        """`oxen.diff` of the tree."""
         return self.operation("diff", BEFORE, AFTER)
 
     def operation(self, *words: str) -> Cost:
