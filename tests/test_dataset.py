@@ -50,6 +50,23 @@ def test_a_folder_goes_in_and_round(ds, photos, tmp_path):
     assert ds.sample(sample.id, "old").sample == sample
 
 
+def test_upkeep_is_a_method_each(ds, photos):
+    ds.import_folder(photos)
+    assert ds.verify().is_whole
+    assert ds.gc(dry_run=True).is_dry_run
+    sample = next(ds.samples())
+    assert ds.erase(samples=[sample.id], reason="a wish").n_samples == 1
+    assert len(list(ds.samples())) == 2
+
+
+def test_curation_is_a_method_each(ds, photos):
+    ds.import_folder(photos)
+    ids = [one.id for one in ds.samples()]
+    assert ds.duplicates().n_clusters == ds.leaks().n_leaks == ds.suspects().total == 0
+    assert ds.mark(ids[:1]).n_changed == ds.mark(ids[:1], quarantine=True).n_changed == 1
+    assert [one.id for one in ds.samples(tag="review", split="quarantined")] == ids[:1]
+
+
 def test_every_sample_comes_once_however_many_there_are(ds, photos, monkeypatch):
     from sightloop import dataset
 

@@ -26,6 +26,7 @@ from sightloop.datasets.browsing import (
 )
 from sightloop.datasets.commits import (
     CommitFacts,
+    Committed,
     LogCommits,
     LoggedCommit,
     ShowCommit,
@@ -33,10 +34,30 @@ from sightloop.datasets.commits import (
     show_commit,
 )
 from sightloop.datasets.comparing import CommitDiff, DiffCommits, diff_commits
+from sightloop.datasets.curation.duplicates import Duplicates, FindDuplicates, find_duplicates
+from sightloop.datasets.curation.leaks import HELD_OUT, FindLeaks, Leaks, find_leaks
+from sightloop.datasets.curation.marking import (
+    REVIEW,
+    MarkSamples,
+    TagSamples,
+    quarantine_samples,
+    tag_samples,
+)
+from sightloop.datasets.curation.suspects import FindSuspects, Suspects, find_suspects
 from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.store import Ref
+from sightloop.datasets.upkeep.account import Collected
+from sightloop.datasets.upkeep.collecting import (
+    DEFAULT_GRACE_S,
+    CollectGarbage,
+    collect_garbage,
+)
+from sightloop.datasets.upkeep.erasing import Erased, EraseData, erase_data
+from sightloop.datasets.upkeep.flaws import Verified
+from sightloop.datasets.upkeep.selecting import Wanted
+from sightloop.datasets.upkeep.verifying import VerifyData, verify_data
 from sightloop.datasets.values import Sample, SampleId
 from sightloop.datasets.working_copies.checkout import CheckedOut, CheckoutCopy, checkout_copy
 from sightloop.datasets.working_copies.committing import CommitCopy, CommittedCopy, commit_copy
@@ -44,6 +65,7 @@ from sightloop.datasets.working_copies.copies import is_in_copy
 from sightloop.datasets.working_copies.showing import ShowStatus, show_status
 from sightloop.datasets.working_copies.status import CopyStatus
 from sightloop.kernel.actors import LOCAL
+from sightloop.kernel.digests import parse_digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Call, Workspace
@@ -278,6 +300,92 @@ class Dataset:
         """One sample and the commits that changed it; see `datasets.browsing.show_sample`."""
         request = ShowSample(ref=ref, sample=SampleId(sample))
         return show_sample(self.workspace, self._call, request)
+
+    def duplicates(
+        self, ref: str = "main", *, kind: str = "", after: int = 0, limit: int = 20
+    ) -> Duplicates:
+        """Images that are there more than once, or look as if they were.
+
+        See `datasets.curation.duplicates.find_duplicates` for what it raises.
+        """
+        request = FindDuplicates(ref=ref, kind=kind, after=after, limit=limit)
+        return find_duplicates(self.workspace, self._call, request)
+
+    def leaks(
+        self,
+        ref: str = "main",
+        *,
+        splits: Sequence[str] = HELD_OUT,
+        after: int = 0,
+        limit: int = 20,
+    ) -> Leaks:
+        """Held-out images that resemble training images; see `datasets.curation.leaks`."""
+        request = FindLeaks(ref=ref, splits=splits, after=after, limit=limit)
+        return find_leaks(self.workspace, self._call, request)
+
+    def suspects(
+        self,
+        ref: str = "main",
+        *,
+        rule: str = "",
+        copies: bool = False,
+        after: int = 0,
+        limit: int = 20,
+    ) -> Suspects:
+        """Labels that deserve a second look; see `datasets.curation.suspects.find_suspects`."""
+        request = FindSuspects(ref=ref, rule=rule, copies=copies, after=after, limit=limit)
+        return find_suspects(self.workspace, self._call, request)
+
+    def mark(
+        self,
+        samples: Sequence[str],
+        *,
+        branch: str = "main",
+        quarantine: bool = False,
+        tag: str = REVIEW,
+        message: str = "",
+    ) -> Committed:
+        """Tag samples, or take them out of their splits; see `datasets.curation.marking`."""
+        ids = [SampleId(one) for one in samples]
+        if quarantine:
+            marked = MarkSamples(branch=branch, samples=ids, message=message)
+            return quarantine_samples(self.workspace, self._call, marked)
+        tagged = TagSamples(branch=branch, samples=ids, tag=tag, message=message)
+        return tag_samples(self.workspace, self._call, tagged)
+
+    def verify(self, ref: str = "") -> Verified:
+        """Hash all bytes again; see `datasets.upkeep.verifying.verify_data`."""
+        return verify_data(self.workspace, self._call, VerifyData(ref=ref))
+
+    def gc(self, *, grace_s: float = DEFAULT_GRACE_S, dry_run: bool = False) -> Collected:
+        """Free the disk of what nothing needs; see `datasets.upkeep.collecting.collect_garbage`."""
+        request = CollectGarbage(grace_s=grace_s, is_dry_run=dry_run)
+        return collect_garbage(self.workspace, self._call, request)
+
+    def erase(
+        self,
+        *,
+        samples: Sequence[str] = (),
+        images: Sequence[str] = (),
+        slices: Sequence[str] = (),
+        tag: str = "",
+        ref: str = "",
+        reason: str,
+        dry_run: bool = False,
+    ) -> Erased:
+        """Erase images from every version for good; it cannot be undone and asks nobody.
+
+        See `datasets.upkeep.erasing.erase_data` for what it raises.
+        """
+        wanted = Wanted(
+            samples=[SampleId(one) for one in samples],
+            images=[parse_digest(one) for one in images],
+            slices=list(slices),
+            tag=tag,
+            ref=ref,
+        )
+        request = EraseData(wanted=wanted, reason=reason, is_dry_run=dry_run)
+        return erase_data(self.workspace, self._call, request)
 
     def image(self, sample: Sample) -> bytes:
         """The image as it came in, checked.

@@ -27,6 +27,7 @@ from sightloop.kernel.ids import TimeSortedIds
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop.notifying import NEWS, NEWS_EVENTS
 from sightloop.loop.reactions import LOOP, REACTIONS
+from sightloop.tracking.experiments import create_default
 
 ROOMS_WITH_TABLES = (
     "kernel.audit",
@@ -35,7 +36,8 @@ ROOMS_WITH_TABLES = (
     "kernel.tokens",
     "datasets.store",
     "datasets.tombstones",
-    "tracking.store",
+    "tracking.tables",
+    "tracking.inputs",
     "training.store",
     "evaluation.store",
     "registry.store",
@@ -75,6 +77,8 @@ def create_workspace(
         write_atomic(root / CONFIG_NAME, default_config_text().encode())
     workspace = _build(root, load_config(root, environment), clock or SystemClock())
     workspace.db.create()
+    with workspace.db.write() as tx:
+        create_default(tx, now_ms=workspace.clock.now_ms())
     create_repository(workspace)
     with workspace.db.write() as tx:
         # Before anything can happen: an event that nobody is subscribed to yet is nobody's.

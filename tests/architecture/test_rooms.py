@@ -66,6 +66,7 @@ PURE = (
     "datasets/curation/image_hash",
     "datasets/curation/near",
     "datasets/curation/suspicions",
+    "tracking/filters",
     "datasets/diff",
     "datasets/index",
     "datasets/statistics",

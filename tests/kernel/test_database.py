@@ -1,6 +1,8 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from sightloop.kernel.database import (
     DatabaseBusy,
     DatabaseDamaged,
     NotAWorkspaceDatabase,
+    Tx,
     WorkspaceTooNew,
     sqlite_url,
 )
@@ -184,3 +187,29 @@ def test_giving_back_space_beside_a_writer_says_that_the_database_is_busy(bulky:
             other.give_back_space()
         with pytest.raises(DatabaseBusy):
             other.forget_deleted()
+
+
+def test_points_and_records_are_written_beside_each_other_and_read_as_one(db: Database):
+    with db.points.write() as tx:
+        tx.execute(text("CREATE TABLE marks (n INTEGER)"))
+    with db.write() as tx, db.points.write() as points:
+        tx.execute(text("INSERT INTO notes VALUES (1)"))
+        points.execute(text("INSERT INTO marks VALUES (2)"))
+    with db.read() as tx:
+        found = tx.execute(text("SELECT notes.n, marks.n FROM notes, points.marks")).one()
+    assert tuple(found) == (1, 2)
+
+
+def test_a_refused_change_leaves_those_that_were_written_with_it(db: Database):
+    def insert(n: int, tx: Tx) -> int:
+        tx.execute(text(f"INSERT INTO notes VALUES ({n})"))
+        if n == 3:
+            raise NotFound(what="note", name="3")
+        return n
+
+    with ThreadPoolExecutor(8) as pool:
+        tasks = [pool.submit(db.write_together, partial(insert, n)) for n in range(8)]
+    outcomes = [task.exception() or task.result() for task in tasks]
+    assert [n for n in outcomes if isinstance(n, int)] == [0, 1, 2, 4, 5, 6, 7]
+    assert isinstance(outcomes[3], NotFound)
+    assert count(db) == 7

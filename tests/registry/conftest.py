@@ -34,6 +34,7 @@ from sightloop.testing.blob_training import BlobWeights, answer
 from sightloop.testing.models import DEFAULT_LEVEL, draw_blob_image, write_blob_model
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import record_artifact
 from sightloop.tracking.values import CodeState, RunId, RunInputs
 
 CLASSES = ("scratch", "dent")
@@ -118,7 +119,7 @@ def train(workspace: Workspace, tmp_path: Path, dataset: Digest) -> Train:
             )
             for name in artifacts:
                 size_bytes = len(contents[name])
-                tracking.record_artifact(tx, run, name, digest=digests[name], size_bytes=size_bytes)
+                record_artifact(tx, run, name, digest=digests[name], size_bytes=size_bytes)
             if state != "running":
                 tracking.finish_run(tx, run, state=state, outputs={}, exit_reason="done", now_ms=2)
         return run

@@ -9,7 +9,9 @@ from sightloop.kernel.errors import NotAllowed
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import services, store
+from sightloop.tracking.artifacts import record_artifact
 from sightloop.tracking.errors import RunUnknown
+from sightloop.tracking.points import add_points
 from sightloop.tracking.services import ListRuns, PointFacts, ShowHistory, ShowRun
 from sightloop.tracking.values import CodeState, MetricPoint, RunId, RunInputs
 
@@ -42,10 +44,11 @@ def start(workspace: Workspace, name: str) -> RunId:
 
 
 def test_a_run_is_shown_with_its_newest_values_and_artifacts(workspace: Workspace, run: RunId):
+    with workspace.db.points.write() as tx:
+        add_points(tx, run, [MetricPoint(key="ap", value=0.5, step=1, at_ms=3)])
+        add_points(tx, run, [MetricPoint(key="ap", value=0.6, step=2, at_ms=4)])
     with workspace.db.write() as tx:
-        store.log_metrics(tx, run, [MetricPoint(key="ap", value=0.5, step=1, at_ms=3)])
-        store.log_metrics(tx, run, [MetricPoint(key="ap", value=0.6, step=2, at_ms=4)])
-        store.record_artifact(tx, run, "args.yaml", digest=DIGEST, size_bytes=7)
+        record_artifact(tx, run, "args.yaml", digest=DIGEST, size_bytes=7)
     shown = services.show_run(workspace, LOCAL_CALL, ShowRun(run=run))
     assert shown.run.id == run
     assert shown.metrics == {"ap": PointFacts(value=0.6, step=2, at_ms=4)}
@@ -53,8 +56,8 @@ def test_a_run_is_shown_with_its_newest_values_and_artifacts(workspace: Workspac
 
 
 def test_not_a_number_travels_as_text(workspace: Workspace, run: RunId):
-    with workspace.db.write() as tx:
-        store.log_metrics(tx, run, [MetricPoint(key="loss", value=math.nan, step=1, at_ms=3)])
+    with workspace.db.points.write() as tx:
+        add_points(tx, run, [MetricPoint(key="loss", value=math.nan, step=1, at_ms=3)])
     shown = services.show_history(workspace, LOCAL_CALL, ShowHistory(run=run, key="loss"))
     assert msgspec.to_builtins(shown)["points"] == [{"value": "NaN", "step": 1, "at_ms": 3}]
 

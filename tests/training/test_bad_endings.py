@@ -16,7 +16,9 @@ from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.errors import RunEnded
+from sightloop.tracking.points import metric_history
 from sightloop.tracking.values import Run
 from sightloop.training import supervision
 from sightloop.training.errors import (
@@ -54,7 +56,7 @@ def recorded(workspace: Workspace, run: str = "run_1") -> Run:
 
 def log_of(workspace: Workspace, run: str = "run_1") -> str:
     with workspace.db.read() as tx:
-        digest = tracking.artifacts_of(tx, run)["engine.log"]
+        digest = artifacts_of(tx, run)["engine.log"]
     return workspace.blobs.read(digest).decode()
 
 
@@ -231,6 +233,6 @@ def test_another_attempt_keeps_only_its_own_points(
     failure(limited(training, time_limit_s=0.8), request)
     run = train(training, LOCAL_CALL, request, control=StepControl(threading.Event()))
     with training.db.read() as tx:
-        points = tracking.metric_history(tx, run.id, "train/loss")
+        points = metric_history(tx, run.id, "train/loss")
     assert [point.step for point in points] == [1, 2, 3]
     assert (run.state, run.attempts) == ("finished", 2)

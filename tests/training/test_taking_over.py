@@ -20,6 +20,7 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.testing.faults import CrashPlan, SimulatedCrash, crashing
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import store as tracking
+from sightloop.tracking.points import metric_history
 from sightloop.tracking.values import Run
 from sightloop.training import store
 from sightloop.training.errors import OutOfMemory
@@ -59,7 +60,7 @@ def interrupted_at(
 
 def check_made_once(workspace: Workspace, run: Run, starts: Path, *, n_starts: int = 1) -> None:
     with workspace.db.read() as tx:
-        points = tracking.metric_history(tx, run.id, "train/loss")
+        points = metric_history(tx, run.id, "train/loss")
         told = [event.kind for event in events.history(tx, subject=run.id)]
         assert store.look_up_job(tx, run.id) is None
     assert [point.step for point in points] == [1, 2, 3]

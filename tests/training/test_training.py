@@ -24,8 +24,9 @@ from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.testing.blob_commits import commit_blobs
 from sightloop.testing.workspaces import LOCAL_CALL, fresh_workspace
-from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.errors import RunUnknown
+from sightloop.tracking.points import metric_history
 from sightloop.tracking.values import Run
 from sightloop.training import store
 from sightloop.training.environment import Environment
@@ -56,7 +57,7 @@ def run_of(workspace: Workspace, request: TrainRequest) -> Run:
 
 def artifacts(workspace: Workspace, run: str) -> dict[str, Digest]:
     with workspace.db.read() as tx:
-        return tracking.artifacts_of(tx, run)
+        return artifacts_of(tx, run)
 
 
 def told(workspace: Workspace, run: str) -> list[str]:
@@ -66,7 +67,7 @@ def told(workspace: Workspace, run: str) -> list[str]:
 
 def losses(workspace: Workspace, run: str) -> list[float]:
     with workspace.db.read() as tx:
-        return [point.value for point in tracking.metric_history(tx, run, "train/loss")]
+        return [point.value for point in metric_history(tx, run, "train/loss")]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_every_point_is_kept_once_and_in_order(done: tuple[Workspace, Run]):
     assert len(curve) == 3
     assert curve == sorted(curve, reverse=True)
     with workspace.db.read() as tx:
-        recalls = tracking.metric_history(tx, run.id, "val/recall")
+        recalls = metric_history(tx, run.id, "val/recall")
     assert all(math.isnan(point.value) for point in recalls)
 
 

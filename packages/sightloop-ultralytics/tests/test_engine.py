@@ -46,6 +46,8 @@ from sightloop.testing.blob_commits import CLASSES, commit_blobs
 from sightloop.testing.clock import CountingIds
 from sightloop.testing.workspaces import LOCAL_CALL, fresh_workspace
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
+from sightloop.tracking.points import latest_metrics
 from sightloop.tracking.values import Run
 from sightloop.training.requests import TrainRequest
 from sightloop.training.services import train
@@ -236,7 +238,7 @@ def open_workspace(root: Path) -> Workspace:
 
 def artifact(bench: Bench, run: Run, name: str) -> Path:
     with bench.workspace.db.read() as tx:
-        return bench.workspace.blobs.local_path(tracking.artifacts_of(tx, run.id)[name])
+        return bench.workspace.blobs.local_path(artifacts_of(tx, run.id)[name])
 
 
 def check_agreement(bench: Bench, model_file: Path, parity_file: Path, head: HeadLayout) -> None:
@@ -265,7 +267,7 @@ def weights_in(checkpoint: Path) -> list[bytes]:
 
 def test_a_run_keeps_the_model_and_all_that_ultralytics_drew(bench: Bench, run: Run):
     with bench.workspace.db.read() as tx:
-        kept = set(tracking.artifacts_of(tx, run.id))
+        kept = set(artifacts_of(tx, run.id))
     charts = {"results.png", "labels.jpg", "confusion_matrix.png", "BoxPR_curve.png"}
     assert run.state == "finished"
     assert {MODEL_ARTIFACT, CHECKPOINT_ARTIFACT, PARITY_ARTIFACT, "engine.log"} <= kept
@@ -274,7 +276,7 @@ def test_a_run_keeps_the_model_and_all_that_ultralytics_drew(bench: Bench, run: 
 
 def test_a_run_reports_its_curves_as_ultralytics_names_them(bench: Bench, run: Run):
     with bench.workspace.db.read() as tx:
-        latest = tracking.latest_metrics(tx, run.id)
+        latest = latest_metrics(tx, run.id)
     assert {"train/box_loss", "val/box_loss", "lr/pg0", "metrics/mAP50(B)"} <= set(latest)
     assert latest["metrics/mAP50(B)"].step == latest["best/metrics/mAP50(B)"].step == 1
 

@@ -22,6 +22,7 @@ from sightloop.datasets.values import Taxonomy
 from sightloop.datasets.working_copies.beginning import Beginning, look_before, remember
 from sightloop.datasets.working_copies.copies import CopyFacts
 from sightloop.kernel.actors import Permission, require
+from sightloop.kernel.collector import collector_paused
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.progress import Progress
@@ -81,6 +82,11 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
     _check_fields(request)
+    with collector_paused():
+        return _import(workspace, call, request)
+
+
+def _import(workspace: Workspace, call: Call, request: ImportDataset) -> Imported:
     beginning = _beginning(request)
     listing = _read(request, call.progress)
     folder = ImageFolder(listing.folder)

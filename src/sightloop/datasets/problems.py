@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ids = [
             f"{what} {record_id}"
             for what, record_id in (("image", self.image_id), ("annotation", self.annotation_id))
-            if record_id is not None
+            if record_id is not None and record_id != self.file  # which is said already
         ]
         where = " ".join(part for part in (self.file, f"({', '.join(ids)})" if ids else "") if part)
         said = f"{where}: {self.text}" if where else self.text

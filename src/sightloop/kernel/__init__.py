@@ -11,6 +11,7 @@ __all__ = [
     "audit",
     "blobs",
     "clock",
+    "collector",
     "config",
     "database",
     "digests",

@@ -4,15 +4,22 @@ Tables are declared by the room that owns them, on the one `metadata` below; wir
 rooms, so that `create` knows all tables. SQLite is used in WAL mode. A write transaction takes
 the write lock when it begins (`BEGIN IMMEDIATE`), so it can never fail halfway for a reader's
 sake.
+
+Metric points come in by the thousand and must not queue behind records, nor records behind them.
+Embedded, tables of the schema `POINTS` therefore lie in a file of their own, `Database.points`,
+with its own write lock; readers see both files in one view. In PostgreSQL all are one database.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -30,7 +37,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from sightloop.kernel.errors import BadInput, Damaged, DiskFull, NotFound, Unavailable
+from sightloop.kernel.errors import (
+    BadInput,
+    Damaged,
+    DiskFull,
+    NotFound,
+    SightloopError,
+    Unavailable,
+)
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 20.0
@@ -38,7 +52,11 @@ _SQLITE_FILE = "sqlite:///"
 _PAGES_AT_ONCE = 10_000
 """40 MB of pages are given back per transaction, which takes a tenth of a second."""
 
+POINTS = "points"
+"""The schema of tables that embedded databases keep in a file of their own."""
+
 metadata = MetaData()
+_T = TypeVar("_T")
 Tx = Connection
 """An open transaction; only store modules execute statements on it."""
 
@@ -110,14 +128,24 @@ class Database:
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = url
         self._busy_timeout_s = busy_timeout_s
+        side = _points_path(url)
         self._engine = _open_engine(url, busy_timeout_s)
+        self._reading = _open_engine(url, busy_timeout_s, attach=side) if side else self._engine
         # SQLite lets waiting writers starve one another; a queue per process costs nothing.
         self._writers = threading.Lock()
+        self._together = threading.Lock()
+        self._waiting: deque[_Waiting[Any]] = deque()
+        self.points = self if side is None else Database(sqlite_url(side))
+        """Where the tables of the schema `POINTS` are written."""
 
     def create(self) -> None:
         """Make the tables of a new workspace; a second call changes nothing."""
+        if self.points is not self:
+            with self.points.write() as tx:
+                metadata.create_all(tx, tables=_tables_of(POINTS))
         with self.write() as tx:
-            metadata.create_all(tx)
+            both = self.points is self
+            metadata.create_all(tx, tables=_tables_of(None) + (_tables_of(POINTS) if both else []))
             if tx.execute(select(_schema.c.version)).first() is None:
                 tx.execute(insert(_schema).values(name="sightloop", version=SCHEMA_VERSION))
 
@@ -142,7 +170,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A consistent view of the database; never waits for a writer."""
-        with self._translated(), self._engine.connect() as connection, connection.begin():
+        with self._translated(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -206,9 +234,43 @@ class Database:
             busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
+    def write_together(self, change: Callable[[Tx], _T]) -> _T:
+        """The result of the change, made durable in one transaction with those that wait beside it.
+
+        Many small writers share the cost of a commit. Each change is all there or not at all, and
+        what it raises is raised to its own caller only.
+
+        Raises:
+            DatabaseBusy: the write lock was not free in time.
+            DiskFull: no room; nothing was written.
+            DatabaseDamaged: the file is corrupt.
+        """
+        mine = _Waiting(change)
+        self._waiting.append(mine)
+        with self._together:
+            if not mine.is_done:  # else whoever went before took it along
+                self._write_waiting()
+        return mine.outcome()
+
     def close(self) -> None:
         """Close every connection; the object cannot be used afterwards."""
         self._engine.dispose()
+        self._reading.dispose()
+        if self.points is not self:
+            self.points.close()
+
+    def _write_waiting(self) -> None:
+        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            with self.write() as tx:
+                for one in taken:
+                    one.run(tx)
+        except BaseException as error:
+            for one in taken:
+                one.fail(error)
+            raise
+        for one in taken:
+            one.is_done = True
 
     def _files(self) -> list[Path]:
         path = self.url.removeprefix(_SQLITE_FILE)
@@ -259,6 +321,33 @@ class NumberTooLarge(BadInput):
         super().__init__("a number is beyond 9,223,372,036,854,775,807; give a smaller one")
 
 
+class _Waiting(Generic[_T]):
+    """A change that waits for a transaction, and what came of it."""
+
+    def __init__(self, change: Callable[[Tx], _T]) -> None:
+        self._change = change
+        self._value: _T | None = None
+        self._error: BaseException | None = None
+        self.is_done = False
+
+    def run(self, tx: Tx) -> None:
+        """Make the change; a refusal undoes this one alone."""
+        try:
+            with tx.begin_nested():
+                self._value = self._change(tx)
+        except SightloopError as error:
+            self._error = error
+
+    def fail(self, error: BaseException) -> None:
+        """None of the transaction came about."""
+        self._error, self.is_done = error, True
+
+    def outcome(self) -> _T:
+        if self._error is not None:
+            raise self._error
+        return cast("_T", self._value)
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite database in this file."""
     return f"{_SQLITE_FILE}{path}"
@@ -268,18 +357,46 @@ def _number(driver: sqlite3.Connection, pragma: str) -> int:
     return int(driver.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
-def _open_engine(url: str, busy_timeout_s: float) -> Engine:
+_SQLITE = "sqlite:///"
+_DB, _POINTS_DB = ".db", ".points.db"
+
+
+def _points_path(url: str) -> Path | None:
+    """The file for points beside that of the database; None where they share one."""
+    if not url.startswith(_SQLITE) or url.endswith(_POINTS_DB):
+        return None
+    path = Path(url.removeprefix(_SQLITE))
+    return path.with_name(path.name.removesuffix(_DB) + _POINTS_DB)
+
+
+def _tables_of(schema: str | None) -> list[Table]:
+    return [one for one in metadata.sorted_tables if one.schema == schema]
+
+
+def _open_engine(url: str, busy_timeout_s: float, *, attach: Path | None = None) -> Engine:
+    """An engine; where no file of points is attached, their tables lie among all others."""
     if not url.startswith("sqlite:"):
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(
-        url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}
-    )
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+        engine = create_engine(url, pool_pre_ping=True)
+    else:
+        engine = create_engine(
+            url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        if attach is not None:
+            event.listen(engine, "connect", partial(_attach_points, path=attach))
+        event.listen(engine, "begin", _begin_sqlite)
+    if attach is None:
+        return engine.execution_options(schema_translate_map={POINTS: None})
     return engine
 
 
+def _attach_points(connection: sqlite3.Connection, _record: object, *, path: Path) -> None:
+    connection.execute(f"ATTACH DATABASE ? AS {POINTS}", (str(path),))
+
+
 def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    is_points = path.endswith(_POINTS_DB)
     connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
     if _number(connection, "page_count") == 0:
         # Possible only before the first page is written. Pages that become free can then be given
@@ -287,8 +404,9 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     for pragma in (
         "journal_mode = WAL",
-        # FULL: a committed record survives a power cut; NORMAL would lose the last ones.
-        "synchronous = FULL",
+        # FULL: a committed record survives a power cut. NORMAL may lose the last moment's points
+        # then (never the file), and costs no flush for each of them.
+        f"synchronous = {'NORMAL' if is_points else 'FULL'}",
         "foreign_keys = ON",
         "cache_size = -16000",
         "temp_store = MEMORY",

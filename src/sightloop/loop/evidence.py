@@ -24,6 +24,7 @@ from sightloop.loop.turns import Turn, list_turns
 from sightloop.registry import store as registry
 from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.values import Run
 
 
@@ -99,7 +100,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
         approval = registry.find_approval(tx, version.model, version.number)
         evaluation = None if verdict is None else find_evaluation(tx, verdict.evaluation)
         run = tracking.find_run(tx, version.run)
-        artifacts = tracking.artifacts_of(tx, version.run)
+        artifacts = artifacts_of(tx, version.run)
         devices = _devices_with(tx, version)
         turns = [turn for turn in list_turns(tx, model=version.model) if turn.run == version.run]
         seal = audit.latest(tx)

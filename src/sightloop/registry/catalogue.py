@@ -188,18 +188,18 @@ def _bundle_facts(bundle: Bundle) -> BundleFacts:
 
 
 def _origin_facts(workspace: Workspace, run: Run) -> OriginFacts:
-    commit = read_commit(workspace, run.inputs.dataset_commit)
+    commit = read_commit(workspace, run.training.dataset_commit)
     return OriginFacts(
         run=run.id,
         experiment=run.experiment,
         run_name=run.name,
-        parameters=run.inputs.parameters,
-        seed=run.inputs.seed,
-        threads=run.inputs.threads,
-        hardware=run.inputs.hardware,
-        code_commit=run.inputs.code.commit,
-        code_is_dirty=run.inputs.code.dirty,
-        dataset_commit=run.inputs.dataset_commit,
+        parameters=run.training.parameters,
+        seed=run.training.seed,
+        threads=run.training.threads,
+        hardware=run.training.hardware,
+        code_commit=run.training.code.commit,
+        code_is_dirty=run.training.code.dirty,
+        dataset_commit=run.training.dataset_commit,
         dataset_message=commit.message,
         n_samples=commit.n_samples,
         split_rule=commit.split_rule,

@@ -45,7 +45,7 @@ from sightloop.registry.values import (
     VerdictId,
     VerdictRecord,
 )
-from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 
 VERDICT_GIVEN = EventKind("verdict.given")
 
@@ -182,7 +182,7 @@ def _parity_of(
 ) -> ParityResult | None:
     """How the exported file agrees with what its checkpoint said; None if the run did not ask."""
     with workspace.db.read() as tx:
-        digest = tracking.artifacts_of(tx, version.run).get(PARITY_FILE)
+        digest = artifacts_of(tx, version.run).get(PARITY_FILE)
     if digest is None:
         return None
     parity = decode(workspace.blobs.read(digest), Parity, what=f"{PARITY_FILE} of {version.run}")

@@ -38,6 +38,7 @@ from sightloop.registry.threshold import choose_threshold
 from sightloop.registry.unseen import measure_unseen
 from sightloop.registry.values import ModelVersion, parse_model
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.values import Run
 
 MODEL_PACKAGED = EventKind("model.packaged")
@@ -100,7 +101,7 @@ def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelV
             bundle=bundle,
             files=manifest.files,
             run=origin.run.id,
-            dataset_commit=origin.run.inputs.dataset_commit,
+            dataset_commit=origin.run.training.dataset_commit,
             now_ms=now_ms,
         )
         data = {
@@ -135,14 +136,14 @@ def package_step(workspace: Workspace, step: Step, control: StepControl) -> Outc
 def _origin_of(workspace: Workspace, run_id: str) -> _Origin:
     with workspace.db.read() as tx:
         run = tracking.find_run(tx, run_id)
-        artifacts = tracking.artifacts_of(tx, run_id)
+        artifacts = artifacts_of(tx, run_id)
     if run.state != "finished":
         raise RunNotPackable(run=run_id, why=f"it is {run.state}")
     if MODEL_FILE not in artifacts:
         raise RunNotPackable(run=run_id, why=f"it left no artifact {MODEL_FILE}")
-    commit = read_commit(workspace, run.inputs.dataset_commit)
+    commit = read_commit(workspace, run.training.dataset_commit)
     by_split: dict[Split | None, list[Sample]] = {}
-    for sample in read_samples(workspace, run.inputs.dataset_commit):
+    for sample in read_samples(workspace, run.training.dataset_commit):
         by_split.setdefault(split_of(sample, commit.split_rule), []).append(sample)
     return _Origin(
         run=run,
@@ -199,8 +200,8 @@ def _build_manifest(
         ],
         reference=build_reference(images, looks=_looks(workspace, origin, progress)),
         declared_licence=facts.declared_licence or run.outputs.get("declared_licence", ""),
-        engine=f"{run.inputs.engine} {facts.engine_version or run.inputs.engine_version}",
-        dataset_commit=run.inputs.dataset_commit,
+        engine=f"{run.training.engine} {facts.engine_version or run.training.engine_version}",
+        dataset_commit=run.training.dataset_commit,
         run=run.id,
         created_at_ms=workspace.clock.now_ms(),
     )
@@ -227,7 +228,7 @@ def _threshold_of(origin: _Origin, answers: Sequence[ImageAnswer]) -> float:
     if not chosen_on:
         raise NothingUnseen(
             run=origin.run.id,
-            commit=origin.run.inputs.dataset_commit,
+            commit=origin.run.training.dataset_commit,
             splits=list(CHOOSES_THRESHOLD),
         )
     return choose_threshold(chosen_on)

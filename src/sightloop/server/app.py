@@ -11,6 +11,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.server import api, device_routes, update_routes
 from sightloop.server.console.router import console_router
 from sightloop.server.context import WORKSPACE
+from sightloop.server.mlflow import routes as mlflow
 from sightloop.server.rendering import (
     answer_bug,
     answer_http_error,
@@ -39,6 +40,7 @@ def build_app(workspace: Workspace) -> Litestar:
             update_routes.metadata_file,
             update_routes.target_file,
             update_routes.blob_file,
+            *mlflow.HANDLERS,
             console_router(),
         ],
         state=State({WORKSPACE: workspace}),

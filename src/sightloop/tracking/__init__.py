@@ -4,4 +4,18 @@ Tracking records; it starts nothing and judges nothing. A run's inputs are fixed
 points are only ever added, and artifacts are names for blobs.
 """
 
-__all__ = ["curves", "errors", "files", "services", "store", "values"]
+__all__ = [
+    "artifacts",
+    "curves",
+    "errors",
+    "experiments",
+    "files",
+    "filters",
+    "labels",
+    "points",
+    "services",
+    "store",
+    "tables",
+    "upserts",
+    "values",
+]

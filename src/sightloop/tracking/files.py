@@ -14,6 +14,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import store
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.values import Run
 
 What = Literal["artifact", "environment", "patch"]
@@ -47,7 +48,7 @@ def find_file(workspace: Workspace, call: Call, request: FindFile) -> RunFile:
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         run = store.find_run(tx, request.run)
-        artifacts = store.artifacts_of(tx, run.id)
+        artifacts = artifacts_of(tx, run.id)
     if request.what == "artifact":
         name, digest = request.name, artifacts.get(request.name)
     else:
@@ -60,5 +61,5 @@ def find_file(workspace: Workspace, call: Call, request: FindFile) -> RunFile:
 
 def _input_of(run: Run, what: Literal["environment", "patch"]) -> tuple[str, Digest | None]:
     if what == "environment":
-        return "environment.json", run.inputs.environment
-    return "changes.patch", run.inputs.code.patch
+        return "environment.json", run.training.environment
+    return "changes.patch", run.training.code.patch

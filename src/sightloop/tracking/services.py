@@ -11,7 +11,11 @@ from sightloop.contracts.numbers import Number, to_wire
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import store
+from sightloop.tracking.artifacts import list_artifacts
 from sightloop.tracking.curves import MAX_POINTS, Curve, thin_curve
+from sightloop.tracking.experiments import experiment_names
+from sightloop.tracking.labels import params_of, tags_of
+from sightloop.tracking.points import latest_metrics, latest_of_runs, metric_columns, metric_history
 from sightloop.tracking.values import MetricPoint, Run, RunArtifact, RunState
 
 
@@ -95,6 +99,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     run: Run
     metrics: dict[str, PointFacts]
     artifacts: list[RunArtifact]
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
 
 
 class ShowHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,10 +151,11 @@ def show_run(workspace: Workspace, call: Call, request: ShowRun) -> RunFacts:
         return RunFacts(
             run=store.find_run(tx, request.run),
             metrics={
-                key: _facts_of(point)
-                for key, point in store.latest_metrics(tx, request.run).items()
+                key: _facts_of(point) for key, point in latest_metrics(tx, request.run).items()
             },
-            artifacts=store.list_artifacts(tx, request.run),
+            artifacts=list_artifacts(tx, request.run),
+            params=params_of(tx, request.run),
+            tags=tags_of(tx, request.run),
         )
 
 
@@ -162,7 +169,7 @@ def show_history(workspace: Workspace, call: Call, request: ShowHistory) -> Metr
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         store.find_run(tx, request.run)
-        points = store.metric_history(tx, request.run, request.key)
+        points = metric_history(tx, request.run, request.key)
     return MetricHistory(
         run=request.run, key=request.key, points=[_facts_of(point) for point in points]
     )
@@ -176,7 +183,7 @@ def list_experiments(workspace: Workspace, call: Call, request: ListExperiments)
     """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
-        return ExperimentList(experiments=store.experiments(tx, limit=request.limit))
+        return ExperimentList(experiments=experiment_names(tx, limit=request.limit))
 
 
 def show_metrics(workspace: Workspace, call: Call, request: ShowMetrics) -> RunMetrics:
@@ -187,7 +194,7 @@ def show_metrics(workspace: Workspace, call: Call, request: ShowMetrics) -> RunM
     """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
-        found = store.latest_of_runs(tx, request.runs)
+        found = latest_of_runs(tx, request.runs)
     return RunMetrics(
         by_run={
             run: {key: _facts_of(point) for key, point in metrics.items()}
@@ -206,8 +213,8 @@ def show_curves(workspace: Workspace, call: Call, request: ShowCurves) -> RunCur
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         run = store.find_run(tx, request.run)
-        keys = sorted(store.latest_metrics(tx, run.id))
-        shown = {key: store.metric_columns(tx, run.id, key) for key in keys[: request.max_curves]}
+        keys = sorted(latest_metrics(tx, run.id))
+        shown = {key: metric_columns(tx, run.id, key) for key in keys[: request.max_curves]}
     return RunCurves(
         run=run.id,
         name=run.name,

@@ -7,9 +7,10 @@ from typing import Literal, NewType
 import msgspec
 
 from sightloop.kernel.digests import Digest
+from sightloop.tracking.errors import NotATraining
 
 RunId = NewType("RunId", str)
-RunState = Literal["running", "finished", "failed", "cancelled"]
+RunState = Literal["scheduled", "running", "finished", "failed", "cancelled"]
 
 MAX_KEY_CHARACTERS = 250
 MAX_STEP = 2**63 - 1
@@ -42,19 +43,33 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One training. `outputs` holds small facts and digests, such as `model_file`."""
+    """One training or experiment. `outputs` holds small facts and digests, such as `model_file`."""
 
     id: RunId
     experiment: str
     name: str
     state: RunState
-    inputs: RunInputs
+    inputs: RunInputs | None
+    """None for a run that somebody else's code tracked: nobody recorded all that decided it."""
     outputs: dict[str, str]
     attempts: int
     """How often it was executed; earlier attempts left no model and no points."""
     started_at_ms: int
     ended_at_ms: int | None
     exit_reason: str | None
+    user: str = ""
+    is_deleted: bool = False
+
+    @property
+    def training(self) -> RunInputs:
+        """What decided a training that Sightloop ran.
+
+        Raises:
+            NotATraining: it only tracked this run.
+        """
+        if self.inputs is None:
+            raise NotATraining(run=self.id)
+        return self.inputs
 
 
 class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,7 +48,7 @@ def prepare_job(
     folder.clear()
     written = write_view(
         workspace,
-        run.inputs.dataset_commit,
+        run.training.dataset_commit,
         folder.view,
         repeats=request.repeats,
         progress=progress,
@@ -56,7 +56,7 @@ def prepare_job(
     _require_images(written.view)
     write_atomic(folder.written_file, msgspec.json.encode(written))
     folder.output.mkdir()
-    kept = run.inputs.parameters.get(WEIGHTS_DIGEST)
+    kept = run.training.parameters.get(WEIGHTS_DIGEST)
     job = Job(
         id=run.id,
         view=str(folder.view),
@@ -71,7 +71,7 @@ def prepare_job(
         image_size_px=request.image_size_px,
         batch_size=request.batch_size,
         seed=request.seed,
-        threads=run.inputs.threads,
+        threads=run.training.threads,
         device=request.device,
         parameters=request.parameters,
         parity_images=choose_parity_images(written.view.images, request.parity_images),

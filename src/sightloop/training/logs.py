@@ -10,6 +10,7 @@ from msgspec import Meta
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.training import store
 from sightloop.training.folders import folder_of, tail_of
 from sightloop.training.launcher import LOG_NAME
@@ -44,7 +45,7 @@ def show_log(workspace: Workspace, call: Call, request: ShowLog) -> LogTail:
         run = tracking.find_run(tx, request.run)
         # Only a job's run id is sure to name a folder of ours and nothing outside it.
         is_live = store.look_up_job(tx, run.id) is not None
-        digest = tracking.artifacts_of(tx, run.id).get(LOG_NAME)
+        digest = artifacts_of(tx, run.id).get(LOG_NAME)
     text = ""
     if is_live:
         text = tail_of(folder_of(workspace, run.id).log_file, n_lines=request.lines)

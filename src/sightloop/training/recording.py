@@ -24,6 +24,8 @@ from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Workspace
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import record_artifact
+from sightloop.tracking.points import add_points, forget_points
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs, RunState
 from sightloop.training import store
 from sightloop.training.code_state import capture_code
@@ -53,9 +55,9 @@ def look_up_same_run(workspace: Workspace, request: TrainRequest, *, commit: Dig
         known = tracking.look_up_run(tx, request.run)
     if known is None:
         return None
-    recipe = {k: v for k, v in known.inputs.parameters.items() if k != WEIGHTS_DIGEST}
+    recipe = {k: v for k, v in known.training.parameters.items() if k != WEIGHTS_DIGEST}
     asked = (commit, request.engine, request.seed, parameters_of(request))
-    if asked != (known.inputs.dataset_commit, known.inputs.engine, known.inputs.seed, recipe):
+    if asked != (known.training.dataset_commit, known.training.engine, known.training.seed, recipe):
         raise NotTheSameRun(run=request.run)
     return known
 
@@ -66,6 +68,8 @@ def record_start(
     """A run whose job is about to start, for the first time or once more."""
     inputs = _capture_inputs(workspace, request, commit=commit, engine=engine)
     now_ms = workspace.clock.now_ms()
+    with workspace.db.points.write() as points:
+        forget_points(points, request.run)  # of an earlier attempt, which left no model
     with workspace.db.write() as tx:
         if tracking.look_up_run(tx, request.run) is None:
             run = tracking.start_run(
@@ -154,11 +158,12 @@ def _record_end(
     points: list[MetricPoint],
 ) -> Run:
     now_ms = workspace.clock.now_ms()
+    with workspace.db.points.write() as points_tx:
+        add_points(points_tx, run.id, points)
     with workspace.db.write() as tx:
-        tracking.log_metrics(tx, run.id, points)
         for name, path in files.items():
             size_bytes = path.stat().st_size
-            tracking.record_artifact(tx, run.id, name, digest=digests[name], size_bytes=size_bytes)
+            record_artifact(tx, run.id, name, digest=digests[name], size_bytes=size_bytes)
         ended = tracking.finish_run(
             tx, run.id, state=state, outputs=outputs, exit_reason=reason.value, now_ms=now_ms
         )
@@ -232,7 +237,7 @@ def _tell(tx: Tx, kind: EventKind, run: Run, *, by: Actor, at_ms: int) -> None:
     data = {
         "run": run.id,
         "experiment": run.experiment,
-        "dataset_commit": run.inputs.dataset_commit,
+        "dataset_commit": run.training.dataset_commit,
         "attempt": run.attempts,
         "exit_reason": run.exit_reason,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.worker import Interrupted
 from sightloop.kernel.workspace import Workspace
-from sightloop.tracking import store as tracking
+from sightloop.tracking.points import add_points
 from sightloop.tracking.values import MetricPoint, RunId
 from sightloop.training import store
 from sightloop.training.endings import Ending, conclude
@@ -128,8 +128,9 @@ class Supervision:
 
     def _record(self) -> None:
         progress = self._told.progress
+        with self._workspace.db.points.write() as points:
+            add_points(points, self._run, self._pending)
         with self._workspace.db.write() as tx:
-            tracking.log_metrics(tx, self._run, self._pending)
             store.note_job(
                 tx,
                 self._run,

@@ -12,6 +12,7 @@ from sightloop.contracts.job import CHECKPOINT_ARTIFACT
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import artifacts_of
 from sightloop.training.errors import NoCheckpoint
 from sightloop.training.requests import FROM_RUN
 
@@ -47,7 +48,7 @@ def place_weights(workspace: Workspace, weights: str, *, kept: Digest | None, fo
 def _checkpoint_of(workspace: Workspace, run: str) -> Digest:
     with workspace.db.read() as tx:
         found = tracking.find_run(tx, run)
-        artifacts = tracking.artifacts_of(tx, run)
+        artifacts = artifacts_of(tx, run)
     if CHECKPOINT_ARTIFACT not in artifacts:
         raise NoCheckpoint(run=run, state=found.state)
     return artifacts[CHECKPOINT_ARTIFACT]

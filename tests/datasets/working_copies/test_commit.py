@@ -8,6 +8,8 @@ from sightloop.datasets.branches import list_branches
 from sightloop.datasets.commits import CommitSamples, commit_samples
 from sightloop.datasets.comparing import DiffCommits, diff_commits
 from sightloop.datasets.samples import read_commit
+from sightloop.datasets.upkeep.erasing import EraseData, erase_data
+from sightloop.datasets.upkeep.selecting import Wanted
 from sightloop.datasets.working_copies.errors import CopyBehind, FilesRefused, NoBranch
 from sightloop.testing.workspaces import LOCAL_CALL
 
@@ -230,3 +232,15 @@ def test_what_a_format_cannot_say_stays_with_its_samples(user, stored, tmp_path)
 def _written(coco):
     coco.request()
     return coco.root
+
+
+def test_what_was_erased_does_not_come_in_again(user, folder, workspace):
+    sample = user.samples(user.import_(folder).commit)["3.jpg"]
+    wanted = Wanted(samples=[sample.id])
+    erase_data(workspace, LOCAL_CALL, EraseData(wanted=wanted, reason="a wish"))
+    user.checkout("main", folder)
+    user.put(folder, "again.jpg", 3)
+    made = user.commit(folder)
+    assert (made.n_added, made.n_removed) == (0, 0)
+    assert [one.split(":")[0] for one in made.problems] == ["3.jpg", "again.jpg"]
+    assert all("erased" in one for one in made.problems)

@@ -2,6 +2,9 @@
 
 import os
 
+import pytest
+
+from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.working_copies.labels import labels_of
 
 
@@ -27,6 +30,13 @@ def test_links_odd_names_and_broken_files_are_problems_and_the_rest_goes_in(user
     imported = user.import_(folder)
     assert imported.n_samples == 3
     assert sorted(one.file for one in imported.problems) == ["\\xff.jpg", "broken.jpg", "link.jpg"]
+
+
+def test_a_folder_without_an_image_is_no_data_set(user, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").write_text("hello")
+    with pytest.raises(UnknownFormat, match="--format"):
+        user.import_(tmp_path / "notes")
 
 
 def test_importing_images_again_leaves_their_labels_alone(user, labelled, jpeg, tmp_path):

@@ -1,11 +1,18 @@
 """A process may die before any write: what was there is readable, and repeating it works."""
 
+import errno
+
 import pytest
 
 from sightloop.datasets.branches import head_of
 from sightloop.datasets.commits import CommitSamples, commit_samples
+from sightloop.datasets.keys import object_key
 from sightloop.datasets.samples import read_samples
-from sightloop.datasets.working_copies.errors import LocalChanges, UnfinishedCheckout
+from sightloop.datasets.upkeep.mentions import in_files
+from sightloop.datasets.working_copies import switching
+from sightloop.datasets.working_copies.copies import one_at_a_time
+from sightloop.datasets.working_copies.errors import CopyBusy, LocalChanges, UnfinishedCheckout
+from sightloop.kernel.blobs import BlobDamaged
 from sightloop.kernel.errors import DiskFull
 from sightloop.testing.faults import CrashPlan, SimulatedCrash, crashing, dying_disk
 from sightloop.testing.workspaces import LOCAL_CALL
@@ -123,19 +130,20 @@ def test_between_death_and_repetition_nothing_can_be_committed(user, tmp_path, d
     first, second = two_commits
     out = tmp_path / "out"
     user.checkout(first, out)
-    n_writes = CrashPlan()
-    with dying_disk(n_writes):
+    both_ways = CrashPlan()
+    with dying_disk(both_ways):
         user.checkout(second, out)
         user.checkout(first, out)
-    assert dying(CrashPlan(before_write=6), lambda: user.checkout(second, out))
+    halfway = CrashPlan(before_write=both_ways.n_writes // 4)
+    assert dying(halfway, lambda: user.checkout(second, out))
     assert user.status(out).unfinished == second
     with pytest.raises(UnfinishedCheckout, match=second) as refused:
         user.commit(out, branch="mine")
     assert refused.value.code == "DATA-074"
-    with pytest.raises(UnfinishedCheckout):
-        user.checkout(first, out)
-    user.checkout(first, out, force=True)
+    user.checkout(first, out)
+    user.checkout(first, tmp_path / "fresh")
     assert user.status(out).is_clean
+    assert content_of(out) == content_of(tmp_path / "fresh")
 
 
 def test_a_refused_checkout_leaves_no_trace(user, tmp_path, two_commits):
@@ -153,10 +161,6 @@ def test_a_refused_checkout_leaves_no_trace(user, tmp_path, two_commits):
 def test_a_full_disk_is_told_and_the_checkout_can_be_repeated(
     user, tmp_path, two_commits, monkeypatch
 ):
-    import errno
-
-    from sightloop.datasets.working_copies import switching
-
     first, second = two_commits
     out = tmp_path / "out"
     user.checkout(first, out)
@@ -173,8 +177,6 @@ def test_a_full_disk_is_told_and_the_checkout_can_be_repeated(
 
 
 def test_a_flipped_bit_in_the_store_is_not_handed_out(user, folder, tmp_path):
-    from sightloop.kernel.blobs import BlobDamaged
-
     commit = user.import_(folder).commit
     image = user.samples(commit)["3.jpg"].image
     path = user.workspace.blobs.local_path(image)
@@ -185,3 +187,28 @@ def test_a_flipped_bit_in_the_store_is_not_handed_out(user, folder, tmp_path):
     with pytest.raises(BlobDamaged):
         user.checkout("main", tmp_path / "out", format="images")
     assert not (tmp_path / "out/3.jpg").exists()
+
+
+def test_one_process_at_a_time_commits_or_switches_a_copy(user, folder):
+    user.import_(folder)
+    user.put(folder, "new.jpg", 50)
+    with one_at_a_time(user.workspace.state, str(folder)):
+        with pytest.raises(CopyBusy, match="another process"):
+            user.commit(folder)
+        with pytest.raises(CopyBusy):
+            user.checkout("main", folder)
+        assert user.status(folder).new == ["new.jpg"]
+    assert user.commit(folder).n_added == 1
+
+
+def test_garbage_collection_spares_what_copies_are_of_or_shall_be(user, folder, tmp_path, dying):
+    first = user.import_(folder).commit
+    user.put(folder, "new.jpg", 50)
+    second = user.commit(folder).commit
+    user.checkout(first, tmp_path / "old")
+    (user.workspace.state / "copies").rename(tmp_path / "aside")
+    assert not {one.key for one in in_files(user.workspace)} & {object_key(first)}
+    (tmp_path / "aside").rename(user.workspace.state / "copies")
+    assert dying(CrashPlan(before_write=6), lambda: user.checkout("main", tmp_path / "third"))
+    named = {one.key for one in in_files(user.workspace)}
+    assert {object_key(first), object_key(second)} <= named

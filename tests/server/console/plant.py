@@ -21,6 +21,8 @@ from sightloop.testing.blob_commits import CLASSES, commit_blobs
 from sightloop.testing.models import DEFAULT_LEVEL, PALE, SENSITIVE_LEVEL, write_blob_model
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import store as tracking
+from sightloop.tracking.artifacts import record_artifact
+from sightloop.tracking.points import add_points
 from sightloop.tracking.values import CodeState, MetricPoint, RunId, RunInputs
 from sightloop.wiring import create_workspace, open_workspace
 from tests.server.console.conftest import WIDTHS, findings
@@ -72,14 +74,15 @@ def make_run(
         for step, value in enumerate(values)
     ]
     now_ms = workspace.clock.now_ms()
+    with workspace.db.points.write() as tx:
+        add_points(tx, run, points)
     with workspace.db.write() as tx:
         tracking.start_run(
             tx, RunId(run), experiment=experiment, name=name or run, inputs=inputs, now_ms=now_ms
         )
-        tracking.log_metrics(tx, run, points)
         for file, digest in digests.items():
             size_bytes = len(contents[file])
-            tracking.record_artifact(tx, run, file, digest=digest, size_bytes=size_bytes)
+            record_artifact(tx, run, file, digest=digest, size_bytes=size_bytes)
         if not is_running:
             tracking.finish_run(
                 tx, run, state="finished", outputs={}, exit_reason="done", now_ms=now_ms + 5000

@@ -8,6 +8,9 @@ import pytest
 
 from sightloop.kernel.actors import Role
 from sightloop.tracking import store as tracking
+from sightloop.tracking import tables
+from sightloop.tracking.experiments import ensure_experiment
+from sightloop.tracking.points import add_points
 from sightloop.tracking.values import MetricPoint, Run, RunId
 from sightloop.training import store as training
 from tests.server.console import plant
@@ -132,7 +135,8 @@ def test_a_curve_without_steps_goes_over_time(workspace, visitor, commit):
             MetricPoint(key="loss", value=1.0, step=0, at_ms=started_ms + 1000 * second)
             for second in (1, 2, 5)
         ]
-        tracking.log_metrics(tx, "run_timed", points)
+    with workspace.db.points.write() as tx:
+        add_points(tx, "run_timed", points)
     (run,) = visitor.get("/runs/curves?run=run_timed").json()["runs"]
     assert run["curves"][0]["unit"] == "s"
     assert run["curves"][0]["x"] == [1, 2, 5]
@@ -146,8 +150,8 @@ def test_a_long_history_is_thinned_on_the_server(workspace, visitor, commit):
         MetricPoint(key="loss", value=float(value), step=step, at_ms=step)
         for step, value in enumerate(values)
     ]
-    with workspace.db.write() as tx:
-        tracking.log_metrics(tx, "run_long", points)
+    with workspace.db.points.write() as tx:
+        add_points(tx, "run_long", points)
     (run,) = visitor.get("/runs/curves?run=run_long").json()["runs"]
     (curve,) = run["curves"]
     assert len(curve["x"]) <= 2000
@@ -229,8 +233,12 @@ def test_a_run_that_has_ended_cannot_be_cancelled(visitor):
 def test_a_list_of_a_hundred_thousand_runs_is_there_at_once(workspace, visitor, commit):
     with workspace.db.write() as tx:
         known = tracking.find_run(tx, "run_1")
-        rows = [tracking._row_of(some_run(known, index)) for index in range(100_000)]
-        tx.execute(tracking._runs.insert(), rows)
+        made = [some_run(known, index) for index in range(100_000)]
+        numbers = {
+            name: ensure_experiment(tx, name, now_ms=1) for name in {one.experiment for one in made}
+        }
+        rows = [tracking._row_of(one, numbers[one.experiment]) for one in made]
+        tx.execute(tables.runs.insert(), rows)
     visitor.get("/runs")
     for address in (
         "/runs",
@@ -269,8 +277,8 @@ def test_curves_are_drawn_and_grow_while_the_run_goes_on(tab, workspace, running
     tab.goto(f"/runs/{running}")
     tab.get_by_text("Points come here").wait_for()
     points = [MetricPoint(key="val/loss", value=1.0 / (s + 1), step=s, at_ms=s) for s in range(5)]
-    with workspace.db.write() as tx:
-        tracking.log_metrics(tx, running, points)
+    with workspace.db.points.write() as tx:
+        add_points(tx, running, points)
     tab.get_by_role("img", name="Curves of val").wait_for(timeout=6000)
     assert tab.locator(".u-legend").get_by_text("loss").is_visible()
 

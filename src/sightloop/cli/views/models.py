@@ -116,7 +116,9 @@ def evidence(chain: EvidenceChain) -> RenderableType:
         tree.add(approval(chain.approval))
     if chain.evaluation is not None:
         tree.add(f"evaluation {chain.evaluation.id} on {short(chain.evaluation.commit)}")
-    run = tree.add(f"run {chain.run.id}: {chain.run.inputs.engine}, {chain.run.inputs.hardware}")
+    run = tree.add(
+        f"run {chain.run.id}: {chain.run.training.engine}, {chain.run.training.hardware}"
+    )
     for name, digest in chain.artifacts.items():
         run.add(Text(f"{name}  {digest}", style="dim"))
     commit = run.add(f"dataset commit {chain.commit.commit} ({chain.commit.n_samples} samples)")

@@ -9,7 +9,7 @@ from sightloop.cli.render import facts, state, table, when
 from sightloop.kernel.digests import short
 from sightloop.tracking.curves import differing
 from sightloop.tracking.services import RunFacts, RunPage
-from sightloop.tracking.values import Run
+from sightloop.tracking.values import Run, RunInputs
 from sightloop.training.logs import LogTail
 
 
@@ -23,7 +23,7 @@ def runs(page: RunPage) -> RenderableType:
             state(one.state),
             when(one.started_at_ms),
             _duration(one),
-            short(one.inputs.dataset_commit),
+            short(one.inputs.dataset_commit) if one.inputs else "-",
         )
         for one in page.runs
     )
@@ -33,22 +33,27 @@ def runs(page: RunPage) -> RenderableType:
 
 def run(found: Run) -> RenderableType:
     """One run: what went in, and how it ended."""
-    inputs = found.inputs
-    code = inputs.code.commit or "no repository"
     return facts(
         [
             ("run", found.id),
             ("name", f"{found.experiment} / {found.name}"),
             ("state", state(found.state)),
             ("took", _duration(found)),
-            ("data", inputs.dataset_commit),
-            ("code", f"{code[:12]}{' with changes' if inputs.code.dirty else ''}"),
-            ("engine", f"{inputs.engine} {inputs.engine_version}"),
-            ("seed, threads", f"{inputs.seed}, {inputs.threads}"),
-            ("hardware", inputs.hardware),
+            *(_inputs(found.inputs) if found.inputs else [("tracked by", found.user or "-")]),
             ("ended because", found.exit_reason or "-"),
         ]
     )
+
+
+def _inputs(inputs: RunInputs) -> list[tuple[str, str]]:
+    code = inputs.code.commit or "no repository"
+    return [
+        ("data", inputs.dataset_commit),
+        ("code", f"{code[:12]}{' with changes' if inputs.code.dirty else ''}"),
+        ("engine", f"{inputs.engine} {inputs.engine_version}"),
+        ("seed, threads", f"{inputs.seed}, {inputs.threads}"),
+        ("hardware", inputs.hardware),
+    ]
 
 
 def run_facts(found: RunFacts) -> RenderableType:
@@ -66,12 +71,7 @@ def run_facts(found: RunFacts) -> RenderableType:
 
 def comparison(found: list[RunFacts]) -> RenderableType:
     """Runs side by side: inputs that differ, then every metric's newest value."""
-    sides = [
-        {"data": one.run.inputs.dataset_commit, "seed": str(one.run.inputs.seed)}
-        | {"engine": f"{one.run.inputs.engine} {one.run.inputs.engine_version}"}
-        | one.run.inputs.parameters
-        for one in found
-    ]
+    sides = [dict(_inputs(one.run.inputs) if one.run.inputs else []) | one.params for one in found]
     columns = ("", *(one.run.name for one in found))
     inputs = ((name, *(side.get(name, "-") for side in sides)) for name in differing(sides))
     keys = sorted({key for one in found for key in one.metrics})

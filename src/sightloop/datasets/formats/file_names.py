@@ -21,10 +21,11 @@ class FileNames:
 
     def __init__(self, taken: Iterable[str] = (), *, visible: bool = False) -> None:
         self._visible = visible
-        self._files: set[str] = set()
+        self._files = set(taken)
         self._folders: set[str] = set()
-        for path in taken:
-            self._take(path)
+        for folder in {path.rpartition("/")[0] for path in self._files} - {""}:
+            self._folders.add(folder)
+            self._folders.update(_folders_above(folder))
 
     def name_for(self, sample: Sample) -> str:
         """The path; taken from now on."""

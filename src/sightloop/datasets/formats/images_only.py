@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sightloop.datasets.folder_scan import is_image_name, scan_folder
 from sightloop.datasets.formats.listing import ListedImage, Listing, Source
 from sightloop.datasets.problems import Note, Problem
 from sightloop.kernel.errors import NotFound
+
+
+def holds_images(path: Path) -> bool:
+    """Whether there is an image file anywhere below the folder."""
+    return path.is_dir() and any(map(is_image_name, scan_folder(str(path)).files))
 
 
 def read_images_only(source: Source) -> Listing:
@@ -20,10 +27,11 @@ def read_images_only(source: Source) -> Listing:
     scan = scan_folder(str(folder))
     names = sorted(path for path in scan.files if is_image_name(path))
     n_others = len(scan.files) - len(names)
+    no_slices: dict[str, str] = {}  # one for all: a million empty ones take 64 MB
     return Listing(
         folder=folder,
         images=[
-            ListedImage(id=name, file_name=name, declared=None, split_key=None, slices={})
+            ListedImage(id=name, file_name=name, declared=None, split_key=None, slices=no_slices)
             for name in names
         ],
         objects={},

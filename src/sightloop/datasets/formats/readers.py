@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sightloop.datasets.errors import UnknownFormat
 from sightloop.datasets.formats.coco import find_coco, read_coco_folder
-from sightloop.datasets.formats.images_only import read_images_only
+from sightloop.datasets.formats.images_only import holds_images, read_images_only
 from sightloop.datasets.formats.listing import Listing, Source
 
 
@@ -24,8 +24,8 @@ class Reader(NamedTuple):
 
 READERS: Mapping[str, Reader] = {
     "coco": Reader("COCO", lambda path: find_coco(path) is not None, read_coco_folder),
-    # Last: every folder is one of images when it is nothing else.
-    "images": Reader("images without labels", Path.is_dir, read_images_only),
+    # Last: any folder with images is one of images when it is nothing else.
+    "images": Reader("images without labels", holds_images, read_images_only),
 }
 """By the name that `--format` takes; when it is not given, the first that fits."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import LargeBinary, String, Table, func, or_, select
 
 from sightloop.datasets.keys import ObjectKey, SampleKey
-from sightloop.kernel.database import Tx, metadata
+from sightloop.kernel.database import POINTS, Tx, metadata
 from sightloop.kernel.digests import Digest
 
 AT_ONCE = 5_000
@@ -129,10 +129,11 @@ def delete_split_keys(tx: Tx, samples: Collection[SampleKey]) -> int:
 def texts_with(tx: Tx, words: str, *, apart_from: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """The name of a table and a text in it that contains the words, for every such text.
 
-    Looks through every table that any room declared, except those named. Binary columns are
+    Looks through every table that any room declared, except those named and those of metric points,
+    which hold numbers of runs alone. Binary columns are
     yielded unasked: they cannot be searched in the same way everywhere.
     """
-    for table in metadata.sorted_tables:
+    for table in every_table():
         columns = [one for one in table.columns if isinstance(one.type, String | LargeBinary)]
         if table.name in apart_from or not columns:
             continue
@@ -148,8 +149,8 @@ def texts_with(tx: Tx, words: str, *, apart_from: Collection[str]) -> Iterator[t
 
 
 def every_table() -> list[Table]:
-    """Every table that any room declared."""
-    return metadata.sorted_tables
+    """Every table that any room declared, but those of metric points."""
+    return [table for table in metadata.sorted_tables if table.schema != POINTS]
 
 
 def chunks(values: Iterable[_T], size: int) -> Iterator[list[_T]]:

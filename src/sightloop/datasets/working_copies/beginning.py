@@ -25,6 +25,7 @@ from sightloop.datasets.working_copies.copies import (
     Tracked,
     end_switching,
     now_ns,
+    one_at_a_time,
     tracked,
     write_copy,
 )
@@ -76,8 +77,9 @@ def remember(
         for path, digest in beginning.label_digests.items()
     }
     files |= _images(beginning, facts, listing, kept)
-    write_copy(workspace.state, Copy(facts, files))
-    end_switching(workspace.state, facts.folder)
+    with one_at_a_time(workspace.state, facts.folder):
+        write_copy(workspace.state, Copy(facts, files))
+        end_switching(workspace.state, facts.folder)
 
 
 def _images(

@@ -26,11 +26,12 @@ from sightloop.datasets.working_copies.copies import (
     begin_switching,
     end_switching,
     labels_aside,
+    one_at_a_time,
     read_copy,
     unfinished_switch,
     write_copy,
 )
-from sightloop.datasets.working_copies.errors import OtherFormat, UnfinishedCheckout
+from sightloop.datasets.working_copies.errors import OtherFormat
 from sightloop.datasets.working_copies.folder_changes import hash_file
 from sightloop.datasets.working_copies.layout import IMAGES, has_shared_labels
 from sightloop.datasets.working_copies.plans import Plan, Wish, plan_turn, plan_whole
@@ -84,7 +85,8 @@ def checkout_copy(workspace: Workspace, call: Call, request: CheckoutCopy) -> Ch
     """Write what differs, remove what is gone, leave everything else alone.
 
     Costs follow the difference of the two commits, except in formats whose label files speak of
-    all images at once. Files that nobody tracks stay. After a crash the same command goes on.
+    all images at once. Files that nobody tracks stay. After a crash the same command goes on;
+    another one first ends what was interrupted.
 
     Raises:
         NoSuchRef: nothing has that name.
@@ -96,11 +98,13 @@ def checkout_copy(workspace: Workspace, call: Call, request: CheckoutCopy) -> Ch
         LocalChanges: files in the way were changed; nothing was written.
         BlobMissing: an image is not in the store.
         BlobDamaged: an image's bytes have changed.
+        CopyBusy: another process is committing or switching it.
         DiskFull: no room; repeat it with room.
     """
-    require(call.actor, Permission.READ)
-    checkout = _Checkout(workspace, call, request)
-    return checkout.run()
+    require(call.actor, Permission.WRITE_DATA)
+    folder = str(Path(request.folder).resolve())
+    with one_at_a_time(workspace.state, folder):
+        return _Checkout(workspace, call, request).run()
 
 
 class _Whole(NamedTuple):
@@ -124,9 +128,11 @@ class _Checkout:
             commit = resolve_ref(tx, self._request.ref)
             is_branch = find_ref(tx, "branch", self._request.ref) is not None
             record = load_commit(tx, commit)
+        if self._unfinished is not None and self._unfinished.base != commit:
+            self._finish(self._unfinished)
         facts = self._facts(commit, self._request.ref if is_branch else "")
         ids = matching(self._workspace, commit, record, facts.wanted, self._call.progress)
-        self._check_folder(commit)
+        self._check_folder()
         os.makedirs(self._root, exist_ok=True)
         files = self._before.files if self._before else {}
         not_kept: dict[str, int] = {}
@@ -171,6 +177,25 @@ class _Checkout:
             not_kept=not_kept,
         )
 
+    def _finish(self, unfinished: CopyFacts) -> None:
+        """End a checkout that was interrupted: one can only go on from a whole commit."""
+        wanted = unfinished.wanted
+        request = CheckoutCopy(
+            ref=unfinished.base,
+            folder=self._root,
+            class_name=wanted.class_name,
+            split=wanted.split,
+            slices=wanted.slices,
+            tag=wanted.tag,
+            lane=wanted.lane,
+            everything=wanted.is_everything,
+            force=self._request.force,
+            link=unfinished.read_only,
+        )
+        _Checkout(self._workspace, self._call, request).run()
+        self._before = read_copy(self._workspace.state, self._root)
+        self._unfinished = None
+
     def _facts(self, commit: Digest, branch: str) -> CopyFacts:
         request = self._request
         asked = Wanted(
@@ -195,13 +220,11 @@ class _Checkout:
         wanted = known.wanted if is_same else asked
         return msgspec.structs.replace(known, base=commit, branch=branch, wanted=wanted)
 
-    def _check_folder(self, commit: Digest) -> None:
-        unfinished = self._unfinished
-        if unfinished is not None:
-            if unfinished.base != commit and not self._request.force:
-                raise UnfinishedCheckout(folder=self._root, commit=unfinished.base)
+    def _check_folder(self) -> None:
+        if self._unfinished is not None:
             remove_leftovers(self._root)
-        if self._before is not None or unfinished is not None:
+            return
+        if self._before is not None:
             return
         path = Path(self._root)
         if not path.exists():

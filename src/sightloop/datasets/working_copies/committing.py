@@ -14,7 +14,13 @@ from sightloop.datasets.drafts import Target, commit_change
 from sightloop.datasets.errors import BadSample, HeadMoved
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_commit
-from sightloop.datasets.working_copies.copies import Copy, find_copy, unfinished_switch, write_copy
+from sightloop.datasets.working_copies.copies import (
+    Copy,
+    find_copy,
+    one_at_a_time,
+    unfinished_switch,
+    write_copy,
+)
 from sightloop.datasets.working_copies.edits import Edits, read_edits
 from sightloop.datasets.working_copies.errors import (
     CopyBehind,
@@ -71,10 +77,19 @@ def commit_copy(workspace: Workspace, call: Call, request: CommitCopy) -> Commit
         FilesRefused: files cannot be committed as they are, and `strict` is set.
         BadSample: a label file says something that cannot stand in a commit.
         BadRefName: no branch can have that name.
+        CopyBusy: another process is committing or switching it.
         DiskFull: no room; nothing was committed.
     """
     require(call.actor, Permission.WRITE_DATA)
-    copy = find_copy(workspace.state, request.folder)
+    folder = find_copy(workspace.state, request.folder).facts.folder
+    with one_at_a_time(workspace.state, folder):
+        return _commit_folder(workspace, call, folder, request)
+
+
+def _commit_folder(
+    workspace: Workspace, call: Call, folder: str, request: CommitCopy
+) -> CommittedCopy:
+    copy = find_copy(workspace.state, folder)
     branch = _branch_of(workspace, copy, request)
     found = changes_in(copy)
     edits = read_edits(workspace, copy, found, progress=call.progress)

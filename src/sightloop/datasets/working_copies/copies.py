@@ -7,18 +7,19 @@ nothing here imports it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from sightloop.datasets.folder_scan import Stamp
-from sightloop.datasets.working_copies.errors import NotOneCopy, NoWorkingCopy
+from sightloop.datasets.working_copies.errors import CopyBusy, NotOneCopy, NoWorkingCopy
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import write_atomic
 
@@ -175,6 +176,25 @@ def is_in_copy(state: Path, folder: str) -> bool:
     """Whether the folder is a working copy or lies in one. Reads no copy."""
     here = Path(folder)
     return any(_path_of(state, str(one)).exists() for one in (here, *here.parents))
+
+
+@contextmanager
+def one_at_a_time(state: Path, folder: str) -> Iterator[None]:
+    """While the block runs no other process commits or switches this copy.
+
+    The lock goes with the process, so a crash leaves none behind.
+
+    Raises:
+        CopyBusy: another process is at it.
+    """
+    path = state / FOLDER / f"{_name_of(folder)}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CopyBusy(folder=folder) from error
+        yield
 
 
 class Switching(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

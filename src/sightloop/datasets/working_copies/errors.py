@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightloop.kernel.errors import Conflict, NotFound, Refused
+from sightloop.kernel.errors import Conflict, NotFound, Refused, Unavailable
 
 N_NAMED = 20
 
@@ -120,6 +120,18 @@ class OtherFormat(Refused):
             folder=folder,
             has=has,
             wanted=wanted,
+        )
+
+
+class CopyBusy(Unavailable):
+    """Another process is committing or switching this very folder."""
+
+    code = "DATA-078"
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__(
+            f"another process is working on the copy {folder}; retry when it is done",
+            folder=folder,
         )
 
 

@@ -161,7 +161,7 @@ def runs_compare(request: Request[Any, Any, Any]) -> Response[str]:
     if not 2 <= len(chosen) <= MOST_COMPARED:
         raise TooManyRuns(n_runs=len(chosen), most=MOST_COMPARED)
     found = [show_run(workspace, viewer.call, ShowRun(run=run)) for run in chosen]
-    inputs = [inputs_of(one.run) for one in found]
+    inputs = [inputs_of(one) for one in found]
     names = sorted({name for side in inputs for name in side})
     keys = sorted({key for one in found for key in one.metrics})
     return page(
@@ -189,9 +189,11 @@ def runs_curves(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     return Response({"runs": drawn}, headers={"Cache-Control": "no-store"})
 
 
-def inputs_of(run: Run) -> dict[str, str]:
+def inputs_of(facts: RunFacts) -> dict[str, str]:
     """What decided the run, as names and texts that can be compared."""
-    inputs = run.inputs
+    inputs = facts.run.inputs
+    if inputs is None:
+        return facts.params
     return {
         "data": inputs.dataset_commit,
         "engine": f"{inputs.engine} {inputs.engine_version}",
@@ -200,7 +202,7 @@ def inputs_of(run: Run) -> dict[str, str]:
         "hardware": inputs.hardware,
         "environment": inputs.environment,
         "code": (inputs.code.commit or "no Git repository") + " changed" * inputs.code.dirty,
-        **inputs.parameters,
+        **facts.params,
     }
 
 
@@ -209,6 +211,8 @@ def _standing(workspace: Workspace, viewer: Viewer, run: str) -> dict[str, Any]:
     images = [one for one in facts.artifacts if _is_image(one)]
     return {
         "run": facts.run,
+        "parameters": facts.params,
+        "tags": facts.tags,
         "job": show_job(workspace, viewer.call, ShowJob(run=run)).job,
         "took_s": _took_s(workspace, facts.run),
         "metrics": _newest(facts),

@@ -1,0 +1,171 @@
+"""Artifacts at MLflow's addresses: `{experiment}/{run}/artifacts/{path}`, bodies as they are.
+
+The same bytes are kept once, whoever logs them how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from litestar import Request, Response, delete, get, put
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from sightloop.kernel.errors import NotFound, SightloopError
+from sightloop.kernel.workspace import Call, Workspace
+from sightloop.server.authentication import actor_of_request
+from sightloop.server.context import workspace_of
+from sightloop.server.errors import TooLarge
+from sightloop.server.mlflow.answers import answer, answer_error
+from sightloop.server.mlflow.endpoints import Answer, Endpoint
+from sightloop.server.mlflow.runs import OfRun
+from sightloop.tracking import uploading
+from sightloop.tracking.store import find_run
+
+MAX_ARTIFACT_BYTES = 1 << 34
+_PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
+
+
+class ListArtifacts(OfRun, frozen=True, kw_only=True):
+    path: str = ""
+    page_token: str = ""
+
+
+class Place(NamedTuple):
+    """What an artifact address names."""
+
+    owner: str
+    name: str
+
+
+def list_artifacts(workspace: Workspace, call: Call, request: ListArtifacts) -> Answer:
+    with workspace.db.read() as tx:
+        find_run(tx, request.run)
+    listed = uploading.list_folder(workspace, call, owner=request.run, folder=request.path)
+    return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": _files(listed, "")}
+
+
+# Handlers with several addresses are written as coroutines: Litestar wraps a plain one that is
+# to run in a thread once per address, and awaits it once.
+@get([f"{prefix}/artifacts" for prefix in _PREFIXES])
+async def artifact_directory(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """What lies directly in a folder; paths are relative to it."""
+    return await asyncio.to_thread(_directory, request)
+
+
+@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+async def get_artifact(
+    path: FromPath[str], request: Request[Any, Any, Any]
+) -> Response[bytes] | Stream:
+    """The file's bytes."""
+    workspace = workspace_of(request)
+    try:
+        call = Call(await asyncio.to_thread(actor_of_request, workspace, request))
+        place = place_of(path)
+        found = await asyncio.to_thread(
+            uploading.find_artifact, workspace, call, owner=place.owner, name=place.name
+        )
+        kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+        headers = {
+            "Content-Length": str(found.size_bytes),
+            "X-Content-Type-Options": "nosniff",
+            "Content-Disposition": "attachment",
+        }
+        return Stream(workspace.blobs.stream(found.digest), media_type=kind, headers=headers)
+    except SightloopError as error:
+        return answer_error(error)
+
+
+@put([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Keep the body as the file's bytes; half a body leaves nothing."""
+    workspace = workspace_of(request)
+    try:
+        call = Call(await asyncio.to_thread(actor_of_request, workspace, request))
+        place = place_of(path)
+        with tempfile.TemporaryDirectory(dir=workspace.state) as folder:
+            file = Path(folder) / "body"
+            await _receive(request, file)
+            await asyncio.to_thread(
+                uploading.keep_artifact,
+                workspace,
+                call,
+                owner=place.owner,
+                name=place.name,
+                file=file,
+            )
+        return answer({})
+    except SightloopError as error:
+        return answer_error(error)
+
+
+@delete([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], status_code=200)
+async def delete_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Forget the file, or everything in the folder."""
+    return await asyncio.to_thread(_delete, path, request)
+
+
+def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
+    workspace = workspace_of(request)
+    try:
+        call = Call(actor_of_request(workspace, request))
+        place = place_of(request.query_params.get("path", ""))
+        listed = uploading.list_folder(workspace, call, owner=place.owner, folder=place.name)
+        return answer({"files": _files(listed, f"{place.name}/" if place.name else "")})
+    except SightloopError as error:
+        return answer_error(error)
+
+
+def _delete(path: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    workspace = workspace_of(request)
+    try:
+        place = place_of(path)
+        call = Call(actor_of_request(workspace, request))
+        uploading.remove_artifact(workspace, call, owner=place.owner, name=place.name)
+        return answer({})
+    except SightloopError as error:
+        return answer_error(error)
+
+
+def place_of(path: str) -> Place:
+    """The owner and the artifact at `{experiment}/{run}/artifacts/{name}`, or at
+    `{experiment}/models/{model}/artifacts/{name}`.
+
+    Raises:
+        NotFound: it is another kind of address.
+
+    >>> place_of("0/run_1/artifacts/weights/best.pt")
+    Place(owner='run_1', name='weights/best.pt')
+    """
+    parts = path.strip("/").split("/")
+    if len(parts) > 1 and parts[1] == "models":
+        del parts[1]
+    if len(parts) < 3 or parts[2] != "artifacts":
+        raise NotFound(what="artifact", name=path[:300])
+    return Place(parts[1], "/".join(parts[3:]))
+
+
+async def _receive(request: Request[Any, Any, Any], file: Path) -> None:
+    size_bytes = 0
+    with file.open("wb") as target:
+        async for part in request.stream():
+            size_bytes += len(part)
+            if size_bytes > MAX_ARTIFACT_BYTES:
+                raise TooLarge(size_bytes=size_bytes, limit_bytes=MAX_ARTIFACT_BYTES)
+            target.write(part)
+
+
+def _files(listed: list[uploading.ListedFile], prefix: str) -> list[Answer]:
+    return [
+        {"path": one.path.removeprefix(prefix), "is_dir": True}
+        if one.size_bytes is None
+        else {"path": one.path.removeprefix(prefix), "is_dir": False, "file_size": one.size_bytes}
+        for one in listed
+    ]
+
+
+ENDPOINTS = (Endpoint("GET", "artifacts/list", ListArtifacts, list_artifacts),)

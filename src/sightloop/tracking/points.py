@@ -1,0 +1,135 @@
+"""Metric points: added, never changed; the newest of each key is kept at hand.
+
+Points are written to `Database.points`, which shares no lock with the records; they are read in
+the same view as these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import RowMapping, delete, select, tuple_
+
+from sightloop.kernel.database import Tx
+from sightloop.tracking.errors import BadPoint
+from sightloop.tracking.tables import latest, points
+from sightloop.tracking.upserts import insert_into, insert_new
+from sightloop.tracking.values import MAX_KEY_CHARACTERS, MAX_STEP, MetricPoint
+
+_COLUMNS = (points.c.key, points.c.is_nan, points.c.value, points.c.step, points.c.at_ms)
+_LATEST = (latest.c.key, latest.c.is_nan, latest.c.value, latest.c.step, latest.c.at_ms)
+
+
+class MetricColumns(NamedTuple):
+    """The points of one metric, column by column, each (n_points,)."""
+
+    steps: NDArray[np.int64]
+    at_ms: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
+    """Add the points. One that is stored already, value and time included, changes nothing.
+
+    Whether there is such a run is the caller's matter: this transaction sees points alone.
+
+    Raises:
+        BadPoint: a key is empty or too long, or a step does not fit 64 bits.
+    """
+    if not added:
+        return
+    rows = [_row_of(run, point) for point in added]
+    insert_new(tx, points, rows)
+    newest: dict[str, dict[str, str | int | float]] = {}
+    for row in sorted(rows, key=lambda row: (row["step"], row["at_ms"], row["value"])):
+        newest[str(row["key"])] = row
+    statement = insert_into(tx, latest)
+    new = statement.excluded
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["run", "key"],
+            set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
+            where=tuple_(new.step, new.at_ms, new.value)
+            >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
+        ),
+        list(newest.values()),
+    )
+
+
+def forget_points(tx: Tx, run: str) -> None:
+    """Remove every point of the run."""
+    for table in (points, latest):
+        tx.execute(delete(table).where(table.c.run == run))
+
+
+def metric_history(
+    tx: Tx, run: str, key: str, *, after: MetricPoint | None = None, limit: int | None = None
+) -> list[MetricPoint]:
+    """The points of one metric by step, time and value; with `after`, those beyond it."""
+    mine = (points.c.run == run) & (points.c.key == key)
+    order = (points.c.step, points.c.at_ms, points.c.is_nan, points.c.value)
+    if after is not None:
+        is_nan = math.isnan(after.value)
+        place = (after.step, after.at_ms, is_nan, 0.0 if is_nan else after.value)
+        mine &= tuple_(*order) > tuple_(*place)
+    query = select(*_COLUMNS).where(mine).order_by(*order).limit(limit)
+    return [point_of(row) for row in tx.execute(query).mappings()]
+
+
+def latest_metrics(tx: Tx, run: str) -> dict[str, MetricPoint]:
+    """The newest point of each metric: highest step, then latest time, then greatest value."""
+    query = select(*_LATEST).where(latest.c.run == run).order_by(latest.c.key)
+    return {row["key"]: point_of(row) for row in tx.execute(query).mappings()}
+
+
+def latest_of_runs(tx: Tx, runs: Sequence[str]) -> dict[str, dict[str, MetricPoint]]:
+    """`latest_metrics` of several runs, at most some hundred, in one query."""
+    query = select(latest.c.run, *_LATEST).where(latest.c.run.in_(runs))
+    found: dict[str, dict[str, MetricPoint]] = {run: {} for run in runs}
+    for row in tx.execute(query.order_by(latest.c.run, latest.c.key)).mappings():
+        found[row["run"]][row["key"]] = point_of(row)
+    return found
+
+
+def metric_columns(tx: Tx, run: str, key: str) -> MetricColumns:
+    """Every point of one metric as `metric_history` orders them; quick for a million."""
+    query = (
+        select(points.c.step, points.c.at_ms, points.c.is_nan, points.c.value)
+        .where((points.c.run == run) & (points.c.key == key))
+        .order_by(points.c.step, points.c.at_ms)
+    )
+    rows = tx.execute(query).all()
+    values = [math.nan if is_nan else value for _, _, is_nan, value in rows]
+    return MetricColumns(
+        steps=np.array([row[0] for row in rows], dtype=np.int64),
+        at_ms=np.array([row[1] for row in rows], dtype=np.int64),
+        values=np.array(values, dtype=np.float64),
+    )
+
+
+def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
+    if not 0 < len(point.key) <= MAX_KEY_CHARACTERS:
+        problem = f"its name has {len(point.key)} characters, not 1 to {MAX_KEY_CHARACTERS}"
+        raise BadPoint(run=run, key=point.key, problem=problem)
+    if not -MAX_STEP <= point.step <= MAX_STEP:
+        raise BadPoint(run=run, key=point.key, problem=f"step {point.step} does not fit 64 bits")
+    # SQLite stores NaN as NULL, which no key can hold: it has a column of its own.
+    is_nan = math.isnan(point.value)
+    return {
+        "run": run,
+        "key": point.key,
+        "step": point.step,
+        "at_ms": point.at_ms,
+        "is_nan": is_nan,
+        "value": 0.0 if is_nan else float(point.value),
+    }
+
+
+def point_of(row: RowMapping) -> MetricPoint:
+    """The point in a row of either table."""
+    value = math.nan if row["is_nan"] else row["value"]
+    return MetricPoint(key=row["key"], value=value, step=row["step"], at_ms=row["at_ms"])

@@ -1,0 +1,201 @@
+"""Runs by what was measured, given and said of them: filtered, sorted, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Select, and_, case, exists, func, not_, select
+
+from sightloop.kernel.database import Tx
+from sightloop.tracking.conditions import (
+    Column,
+    Page,
+    SortKey,
+    beyond,
+    compare,
+    decode_token,
+    encode_token,
+    missing_rank,
+    order_of,
+    sort_keys,
+)
+from sightloop.tracking.filters import RUNS, Comparison, Sorting, parse_filter, parse_order
+from sightloop.tracking.inputs import datasets, run_datasets
+from sightloop.tracking.points import point_of
+from sightloop.tracking.store import RUN_QUERY, run_of
+from sightloop.tracking.tables import latest, params, runs, tags
+from sightloop.tracking.values import MetricPoint, Run
+
+_AT_ONCE = 900
+"""Runs named in one statement."""
+
+_T = TypeVar("_T")
+
+
+class RunWithFacts(NamedTuple):
+    """A run and what is listed with it."""
+
+    run: Run
+    experiment: int
+    params: list[tuple[str, str]]
+    tags: list[tuple[str, str]]
+    metrics: list[MetricPoint]
+    """The newest point of each metric."""
+
+
+class FoundRuns(NamedTuple):
+    """A page of runs; the token asks for the next and is empty after the last."""
+
+    runs: list[RunWithFacts]
+    next_token: str
+
+
+def search_runs(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[int],
+    filter_text: str = "",
+    order_by: Sequence[str] = (),
+    is_deleted: bool | None = False,
+    limit: int = 1000,
+    token: str = "",
+) -> FoundRuns:
+    """The runs of these experiments that fit, newest first unless an order is given.
+
+    Args:
+        tx: a reading transaction.
+        experiment_ids: whose runs; none means no run.
+        filter_text: see `filters`.
+        order_by: see `filters`; ties are broken by start and id.
+        is_deleted: None means both.
+        limit: at most so many.
+        token: of the page before.
+
+    Raises:
+        BadFilter: the filter or the order cannot be read.
+        BadPageToken: the token is none, or was made for another order.
+    """
+    sortings = parse_order(order_by, RUNS)
+    order = order_of(sortings)
+    after = decode_token(token, order=order)
+    keys = _keys(sortings)
+    query = _fitting(tx, experiment_ids, parse_filter(filter_text, RUNS), is_deleted)
+    query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))
+    if after is not None:
+        query = query.where(beyond(keys, after))
+    query = query.order_by(
+        *(key.expression.asc() if key.ascending else key.expression.desc() for key in keys)
+    )
+    rows = tx.execute(query.limit(limit + 1)).all()
+    page = rows[:limit]
+    next_token = ""
+    if len(rows) > limit:
+        next_token = encode_token(Page(list(page[-1][1:]), order))
+    return FoundRuns(with_facts(tx, [row[0] for row in page]), next_token)
+
+
+def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
+    """These runs in this order, with everything that is listed with them."""
+    found: dict[str, RunWithFacts] = {}
+    for some in _chunks(ids):
+        query = RUN_QUERY.add_columns(runs.c.experiment.label("number")).where(runs.c.id.in_(some))
+        for row in tx.execute(query).mappings():
+            values = dict(row)
+            number = values.pop("number")
+            found[row["id"]] = RunWithFacts(run_of(values), number, [], [], [])
+        for table, field in ((params, "params"), (tags, "tags")):
+            pairs = select(table.c.run, table.c.key, table.c.value).where(table.c.run.in_(some))
+            for run, key, value in tx.execute(pairs.order_by(table.c.run, table.c.key)):
+                getattr(found[run], field).append((key, value))
+        newest = select(latest).where(latest.c.run.in_(some)).order_by(latest.c.run, latest.c.key)
+        for row in tx.execute(newest).mappings():
+            found[row["run"]].metrics.append(point_of(row))
+    return [found[one] for one in ids if one in found]
+
+
+def _fitting(
+    tx: Tx,
+    experiment_ids: Sequence[int],
+    conditions: Sequence[Comparison],
+    is_deleted: bool | None,
+) -> Select[Any]:
+    query = select(runs.c.id).where(runs.c.experiment.in_(experiment_ids))
+    if is_deleted is not None:
+        query = query.where(runs.c.is_deleted == is_deleted)
+    for one in conditions:
+        query = query.where(_condition(tx, one))
+    return query
+
+
+def _condition(tx: Tx, one: Comparison) -> Column:
+    if one.entity == "attribute":
+        return compare(tx, _attribute(one.key), one)
+    if one.entity == "metric":
+        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key, not_(latest.c.is_nan))
+        return exists().where(mine, compare(tx, latest.c.value, one))
+    if one.entity == "dataset":
+        column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
+        used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
+        return exists().where(used, compare(tx, column, one))
+    table = params if one.entity == "param" else tags
+    mine = and_(table.c.run == runs.c.id, table.c.key == one.key)
+    if one.operator == "IS NULL":
+        return not_(exists().where(mine))
+    return exists().where(mine, compare(tx, table.c.value, one))
+
+
+_STATUS = {
+    "running": "RUNNING",
+    "scheduled": "SCHEDULED",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "cancelled": "KILLED",
+}
+
+
+def _attribute(name: str) -> Column:
+    columns: dict[str, Column] = {
+        "run_id": runs.c.id,
+        "run_name": runs.c.name,
+        "user_id": runs.c.user,
+        "status": case(_STATUS, value=runs.c.state),
+        "start_time": runs.c.started_at_ms,
+        "end_time": runs.c.ended_at_ms,
+        "artifact_uri": func.concat(runs.c.experiment, "/", runs.c.id, "/artifacts"),
+    }
+    return columns[name]
+
+
+def _keys(sortings: Sequence[Sorting]) -> list[SortKey]:
+    keys = sort_keys(sortings, _sorted_column)
+    named = {one.key for one in sortings if one.entity == "attribute"}
+    if "start_time" not in named:
+        keys.append(SortKey(runs.c.started_at_ms, False))
+    return [*keys, SortKey(runs.c.id, True)]
+
+
+def _sorted_column(one: Sorting) -> tuple[Column, Column]:
+    if one.entity == "attribute":
+        column = _attribute(one.key)
+        nothing: float | str = 0 if one.key in ("start_time", "end_time") else ""
+        return missing_rank(column), func.coalesce(column, nothing)
+    if one.entity == "metric":
+        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key)
+        value = select(latest.c.value).where(mine).scalar_subquery()
+        is_nan = select(latest.c.is_nan).where(mine).scalar_subquery()
+        return missing_rank(value, is_nan), func.coalesce(value, 0.0)
+    if one.entity == "dataset":
+        column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
+        used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
+        text = select(func.min(column)).where(used).scalar_subquery()
+    else:
+        table = params if one.entity == "param" else tags
+        mine = and_(table.c.run == runs.c.id, table.c.key == one.key)
+        text = select(table.c.value).where(mine).scalar_subquery()
+    return missing_rank(text), func.coalesce(text, "")
+
+
+def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for at in range(0, len(values), _AT_ONCE):
+        yield values[at : at + _AT_ONCE]

@@ -1,0 +1,39 @@
+"""Inserts that leave or replace what is there; both databases know them, in their own dialects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sightloop.kernel.database import Tx
+
+Rows = Sequence[Mapping[str, object]]
+
+
+def insert_new(tx: Tx, table: Table, rows: Rows) -> None:
+    """Insert those of the rows whose key is not there yet."""
+    if rows:
+        tx.execute(insert_into(tx, table).on_conflict_do_nothing(), list(rows))
+
+
+def replace_rows(tx: Tx, table: Table, rows: Rows) -> None:
+    """Insert the rows; one whose key is there takes its place."""
+    if not rows:
+        return
+    statement = insert_into(tx, table)
+    keys = [column.name for column in table.primary_key]
+    values: dict[str, ColumnElement[object]] = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in keys
+    }
+    tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+
+
+def insert_into(tx: Tx, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can be told what to do about a conflict."""
+    if tx.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
