@@ -19,7 +19,7 @@ RARE = CLASSES[-1]
 """On one image of a hundred; what a sparse checkout asks for."""
 
 N_BOXES = 3
-_PER_FOLDER = 1000
+_PER_FOLDER, _FOLDER_DIGITS = 1000, 3
 _JPEG_HEAD = (
     b"\xff\xd8\xff\xe0" + struct.pack(">H5sBBBHHBB", 16, b"JFIF\0", 1, 1, 0, 1, 1, 0, 0)
     + b"\xff\xc0" + struct.pack(">HBHHBBBB", 11, 8, HEIGHT_PX, WIDTH_PX, 1, 1, 0x11, 0)
@@ -37,7 +37,8 @@ def jpeg(seed: int, size_bytes: int) -> bytes:
 
 def png(seed: int, size_bytes: int) -> bytes:
     """A PNG file of that size; the smallest has 65 bytes, eight of them its own."""
-    noise = np.random.default_rng([2, seed]).bytes(max(size_bytes - 65, 0))
+    n_noise = size_bytes - 65
+    noise = np.random.default_rng([2, seed]).bytes(n_noise) if n_noise > 0 else b""
     header = struct.pack(">IIBBBBB", WIDTH_PX, HEIGHT_PX, 8, 0, 0, 0, 0)
     data = struct.pack(">Q", seed) + noise
     chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
@@ -62,13 +63,15 @@ def write_images(
     ending: str = "jpg",
 ) -> None:
     """Write the images of those numbers; another version has other bytes under the same name."""
-    made = set()
+    made, root = set(), str(folder)
     for number in numbers:
-        path = folder / image_name(number, ending)
-        if path.parent not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(path.parent)
-        path.write_bytes(make(number + version * 100_000_000, size_bytes))
+        name = image_name(number, ending)
+        if name[:_FOLDER_DIGITS] not in made:
+            made.add(name[:_FOLDER_DIGITS])
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # Not through Path: a million of them take half a minute longer.
+        with open(f"{root}/{name}", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(make(number + version * 100_000_000, size_bytes))
 
 
 def class_of(number: int, box: int) -> str:

@@ -93,9 +93,8 @@ def _remote_section(results: Results) -> Iterator[str]:
     facts = results.facts()
     if "set bytes" not in facts:
         return
-    files, size = facts["set files"], facts["set bytes"]
     yield "## Over S3"
-    yield _S3.format(files=files, each=size / files, all=size / 1e6)
+    yield _S3.format(files=facts["set files"], size=facts["set bytes"])
     steps = [(number, who) for number in ("push", "partial pull") for who in (OURS, DVC)]
     yield _table(_S3_TABLE, (_remote_cells(results, *step) for step in steps))
 
@@ -160,10 +159,10 @@ file system, in pages.
 """
 
 _S3 = """
-{files:,.0f} images of {each:,.0f} bytes ({all:.0f} MB) with three boxes each, to a moto server on
-the same two cores, which counts what it is sent and what it sends. The partial pull is a fresh
-clone with all labels and the images of one class, which is on one of a hundred; DVC, which knows no
-classes, is given the names of the same images.
+A COCO folder of {files:,.0f} images of 10 KB with three boxes each, {size:,.0f} bytes in all; DVC
+has the images alone. The moto server on the same two cores counts what it is sent and what it
+sends. The partial pull is a fresh clone with all labels and the images of one class, which is on
+one of a hundred; DVC, which knows no classes, is given the names of the same images.
 """
 
 _S3_TABLE = """
