@@ -33,7 +33,7 @@ def play(plan: Plan, scratch: Path, notes: Notes) -> None:
     n_edits = min(1000, n_samples // 4)
     script = REPOSITORY / "bench" / "merge_boxes.py"
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        argv = [sys.executable, script, str(n_samples), str(N_BOXES_EACH), str(n_edits)]
+        argv = [sys.executable, str(script), str(n_samples), str(N_BOXES_EACH), str(n_edits)]
         ran = run(argv, cwd=REPOSITORY, env={"TMPDIR": folder})
     for step, wall_ms, cpu_ms in _ROW.findall(ran.output):
         cost = Cost(wall_s=int(wall_ms) / 1000, cpu_s=int(cpu_ms) / 1000, peak_mb=ran.cost.peak_mb)

@@ -70,7 +70,7 @@ def s3_server(peers: Path) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = [peers / "python", "-m", "bench.data.s3_server", str(port)]
+    argv = [str(peers / "python"), "-m", "bench.data.s3_server", str(port)]
     process = subprocess.Popen(
         argv, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

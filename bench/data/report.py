@@ -25,7 +25,7 @@ def write(results: Results) -> str:
         *_remote_section(results),
         *_size_section(results),
         "## Everything that was measured",
-        _COLUMNS,
+        _COLUMNS + _when(results),
         _table(_COSTS, _cost_cells(results)),
         *_failures(results),
         "## What was run",
@@ -122,6 +122,12 @@ def _size_cells(line: SizeLine) -> list[str]:
         f"{one.wall_s:.2f} s, {one.cpu_s:.2f} s, {one.peak_mb:.0f} MB" for _, one in line.costs
     ]
     return [line.step.removesuffix(" of").removesuffix(" in"), *shown]
+
+
+def _when(results: Results) -> str:
+    """From which time the figures are: what was finished in an earlier run is not played again."""
+    ends = sorted(one.ended_at for one in results.played.values() if one.ended_at)
+    return f"Scenarios ended between {ends[0]} and {ends[-1]} UTC.\n" if ends else ""
 
 
 def _failures(results: Results) -> Iterator[str]:

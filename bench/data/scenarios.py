@@ -10,7 +10,7 @@ from bench.data import boxes, generate, remotes
 from bench.data.measure import run
 from bench.data.results import Notes
 from bench.data.sets import FileSet, Plan
-from bench.data.tools import AFTER, BEFORE, DATA, Sightloop, SightloopInside
+from bench.data.tools import AFTER, BEFORE, DATA, Sightloop, SightloopInside, Tool
 
 N_LABELS = 100
 ROUNDS = 3
@@ -39,7 +39,7 @@ def import_large(stage: Stage, notes: Notes) -> None:
 def _import(files: FileSet, notes: Notes, which: str) -> None:
     files.write()
     number = f"import {which}"
-    tools = [files.sightloop, files.dvc, files.oxen]
+    tools: list[Tool] = [files.sightloop, files.dvc, files.oxen]
     for at in range(max(map(files.rounds, tools))):
         copy = run(["cp", "-r", files.source, files.folder / "copy"], cwd=files.folder)
         notes.cost(f"copy {which}", MACHINE, copy.cost)
@@ -80,7 +80,8 @@ def add_small(stage: Stage, notes: Notes) -> None:
 def switch_large(stage: Stage, notes: Notes) -> None:
     """Between two commits with other bytes in one file of a hundred, there and back; and a diff."""
     files = stage.large
-    for tool in (files.sightloop, files.dvc, files.oxen):
+    tools: list[Tool] = [files.sightloop, files.dvc, files.oxen]
+    for tool in tools:
         files.make_ready(tool)
         tool.branch(BEFORE)
         tool.branch(AFTER)
@@ -88,10 +89,9 @@ def switch_large(stage: Stage, notes: Notes) -> None:
         tool.take_more()
         tool.switch(BEFORE)
     for name in (AFTER, BEFORE, AFTER, BEFORE):
-        # One folder, two ways in: each of them goes there and back.
-        for tool in (files.sightloop, files.dvc, files.oxen):
+        for tool in tools:
             notes.cost("switch large", tool.name, tool.switch(name))
-    for name in (AFTER, BEFORE, AFTER, BEFORE):
+    for name in (AFTER, BEFORE, AFTER, BEFORE):  # our other way into the same folder
         notes.cost("switch large", files.inside.name, files.inside.switch(name))
     for _ in range(ROUNDS):
         for tool in files.tools:

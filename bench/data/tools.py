@@ -248,7 +248,7 @@ class Oxen(Tool):
 
     def operation(self, *words: str) -> Cost:
         """Of `oxen_operations`."""
-        argv = [self._python, "-m", "bench.data.oxen_operations", *words]
+        argv = [str(self._python), "-m", "bench.data.oxen_operations", *words]
         env = {**_with_bench(""), "HOME": str(self.root.parent / "home")}
         return run_inside(argv, cwd=self.root, env=env)[0]
 
