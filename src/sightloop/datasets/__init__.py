@@ -35,6 +35,7 @@ __all__ = [
     "problems",
     "records",
     "samples",
+    "scratch",
     "splits",
     "statistics",
     "store",

@@ -315,3 +315,75 @@ class UnknownFormat(BadInput):
             else f"there is no format {name!r}; take one"
         )
         super().__init__(f"{what} with --format: {names}", path=path, name=name, known=names)
+
+
+class WrongFormat(BadInput):
+    """A file or folder that as a whole is not of the format it is read as."""
+
+    code = "DATA-085"
+
+    def __init__(self, *, file: str, wanted: str, problem: str) -> None:
+        super().__init__(
+            f"{file} is not {wanted} as Sightloop reads it: {problem}",
+            file=file,
+            wanted=wanted,
+            problem=problem,
+        )
+
+
+# Formats A: COCO, YOLO, archives.
+
+
+class NotYolo(BadInput):
+    """What is there as a whole is no YOLO data set."""
+
+    code = "DATA-080"
+
+    def __init__(self, *, file: str, problem: str) -> None:
+        super().__init__(
+            f"{file} is not a YOLO data set: {problem}; it needs a YAML with 'names' and splits "
+            "that lead to images, or the folders images/ and labels/",
+            file=file,
+            problem=problem,
+        )
+
+
+class BadArchive(BadInput):
+    """An archive that is not unpacked: damaged, too large, or with members that lead elsewhere."""
+
+    code = "DATA-081"
+
+    def __init__(self, *, file: str, problem: str) -> None:
+        super().__init__(
+            f"{file} was not unpacked: {problem}; nothing of it was imported - unpack it yourself "
+            "if you trust it, and import the folder",
+            file=file,
+            problem=problem,
+        )
+
+
+class NotClassFolders(BadInput):
+    """A folder without class folders of images."""
+
+    code = "DATA-082"
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__(
+            f"{folder} holds no class folders with images; it needs train/CLASS/IMAGE, or "
+            "CLASS/IMAGE without splits",
+            folder=folder,
+        )
+
+
+class NotNdjson(BadInput):
+    """The file as a whole is not an Ultralytics NDJSON data set."""
+
+    code = "DATA-083"
+
+    def __init__(self, *, file: str, problem: str) -> None:
+        super().__init__(
+            f"{file} is not an Ultralytics NDJSON data set: {problem}; its first line is an object "
+            'with "type": "dataset", each further one an object with "type": "image"',
+            file=file,
+            problem=problem,
+        )
