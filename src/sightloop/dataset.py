@@ -10,9 +10,19 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from sightloop.datasets.branches import CreateBranch, create_branch, list_branches
+from sightloop.datasets.branches import (
+    CreateBranch,
+    DeleteBranch,
+    ListMoves,
+    RenameBranch,
+    create_branch,
+    delete_branch,
+    list_branches,
+    list_ref_moves,
+    rename_branch,
+)
 from sightloop.datasets.browsing import (
     MAX_PAGE,
     CommitStatistics,
@@ -24,6 +34,14 @@ from sightloop.datasets.browsing import (
     show_sample,
     show_statistics,
 )
+from sightloop.datasets.classes import (
+    Classes,
+    EditClasses,
+    EditedClasses,
+    ListClasses,
+    edit_classes,
+    list_classes,
+)
 from sightloop.datasets.commits import (
     CommitFacts,
     Committed,
@@ -34,6 +52,7 @@ from sightloop.datasets.commits import (
     show_commit,
 )
 from sightloop.datasets.comparing import CommitDiff, DiffCommits, diff_commits
+from sightloop.datasets.conflicts import FieldValue, Take
 from sightloop.datasets.curation.duplicates import Duplicates, FindDuplicates, find_duplicates
 from sightloop.datasets.curation.leaks import HELD_OUT, FindLeaks, Leaks, find_leaks
 from sightloop.datasets.curation.marking import (
@@ -45,9 +64,40 @@ from sightloop.datasets.curation.marking import (
 )
 from sightloop.datasets.curation.suspects import FindSuspects, Suspects, find_suspects
 from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
+from sightloop.datasets.geometry import Geometry
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
+from sightloop.datasets.merging import (
+    AbortedMerge,
+    ContinueMerge,
+    MergeBranch,
+    Merged,
+    MergeName,
+    abort_merge,
+    continue_merge,
+    merge_branch,
+)
+from sightloop.datasets.resolving import (
+    ConflictPage,
+    ListConflicts,
+    ListedConflict,
+    ListMerges,
+    MergeFacts,
+    ResolveConflict,
+    list_conflicts,
+    list_open_merges,
+    resolve_conflict,
+)
 from sightloop.datasets.splits import SplitRule
-from sightloop.datasets.store import Ref
+from sightloop.datasets.store import Ref, RefKind, RefMove
+from sightloop.datasets.tags import (
+    CreateTag,
+    DeleteTag,
+    ListTags,
+    create_tag,
+    delete_tag,
+    list_tags,
+)
+from sightloop.datasets.taxonomy_edits import ClassEdit
 from sightloop.datasets.upkeep.account import Collected
 from sightloop.datasets.upkeep.collecting import (
     DEFAULT_GRACE_S,
@@ -258,6 +308,101 @@ class Dataset:
     def branches(self) -> list[Ref]:
         """Every branch and the commit it is at, by name."""
         return list_branches(self.workspace, self._call)
+
+    def delete_branch(self, name: str) -> Ref:
+        """Take a branch away; its commits stay until `gc`."""
+        return delete_branch(self.workspace, self._call, DeleteBranch(name=name))
+
+    def rename_branch(self, name: str, new_name: str) -> Ref:
+        """Another name for a branch."""
+        request = RenameBranch(name=name, new_name=new_name)
+        return rename_branch(self.workspace, self._call, request)
+
+    def tag(self, name: str, *, at: str = "main") -> Ref:
+        """Name a commit for good."""
+        return create_tag(self.workspace, self._call, CreateTag(name=name, at=at))
+
+    def tags(self) -> list[Ref]:
+        """Every tag, by name."""
+        return list_tags(self.workspace, self._call, ListTags())
+
+    def delete_tag(self, name: str) -> Ref:
+        """Take a tag away; its commit stays until `gc`."""
+        return delete_tag(self.workspace, self._call, DeleteTag(name=name))
+
+    def reflog(self, name: str = "main", *, kind: RefKind = "branch") -> list[RefMove]:
+        """Where a branch or tag has been, the latest move first."""
+        return list_ref_moves(self.workspace, self._call, ListMoves(name=name, kind=kind))
+
+    def merge(
+        self,
+        source: str,
+        *,
+        into: str = "main",
+        message: str = "",
+        resolve: Literal["", "ours", "theirs"] = "",
+    ) -> Merged:
+        """Bring the changes of a branch into another; with conflicts nothing moves."""
+        request = MergeBranch(source=source, into=into, message=message, resolve=resolve)
+        return merge_branch(self.workspace, self._call, request)
+
+    def merges(self) -> list[MergeFacts]:
+        """Merges that wait for decisions."""
+        return list_open_merges(self.workspace, self._call, ListMerges())
+
+    def conflicts(
+        self, merge: str = "", *, only_unresolved: bool = False, after: int = 0, limit: int = 50
+    ) -> ConflictPage:
+        """What the sides of an open merge contradict each other in."""
+        request = ListConflicts(
+            merge=merge, only_unresolved=only_unresolved, after=after, limit=limit
+        )
+        return list_conflicts(self.workspace, self._call, request)
+
+    def resolve(
+        self,
+        conflict: int,
+        take: Take = "by hand",
+        *,
+        merge: str = "",
+        geometry: Geometry | None = None,
+        class_name: str = "",
+        remove: bool = False,
+        value: FieldValue = None,
+    ) -> ListedConflict:
+        """Settle one conflict: a side is right, or by hand something else is."""
+        request = ResolveConflict(
+            merge=merge,
+            conflict=conflict,
+            take=take,
+            geometry=geometry,
+            class_name=class_name,
+            remove=remove,
+            value=value,
+        )
+        return resolve_conflict(self.workspace, self._call, request)
+
+    def continue_merge(
+        self, merge: str = "", *, resolve: Literal["", "ours", "theirs"] = ""
+    ) -> Merged:
+        """Commit an open merge that is settled."""
+        request = ContinueMerge(merge=merge, resolve=resolve)
+        return continue_merge(self.workspace, self._call, request)
+
+    def abort_merge(self, merge: str = "") -> AbortedMerge:
+        """Forget an open merge; no branch moves."""
+        return abort_merge(self.workspace, self._call, MergeName(merge=merge))
+
+    def classes(self, ref: str = "main") -> Classes:
+        """The classes of a commit and what was done to them."""
+        return list_classes(self.workspace, self._call, ListClasses(ref=ref))
+
+    def edit_classes(
+        self, edit: ClassEdit, *, branch: str = "main", message: str = ""
+    ) -> EditedClasses:
+        """Add, rename, merge, split or remove classes of a branch, labels and all."""
+        request = EditClasses(branch=branch, edit=edit, message=message)
+        return edit_classes(self.workspace, self._call, request)
 
     def samples(
         self,
