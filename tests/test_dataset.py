@@ -104,7 +104,7 @@ def test_every_verb_of_the_command_line_is_a_method():
     help_text = CliRunner().invoke(app, ["data", "--help"]).output
     listed = help_text.split("Commands:")[1].split()
     verbs = {word for word in listed if word.islower() and f"\n  {word} " in help_text}
-    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isfunction)}
+    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isroutine)}
     assert {words.get(verb, verb) for verb in verbs} <= methods
 
 
@@ -114,7 +114,7 @@ def test_branches_are_tagged_merged_and_taken_away(ds, photos):
     ds.edit_classes(AddClass("dent"), branch="theirs")
     ds.edit_classes(AddClass("hole"))
     ds.edit_classes(RenameClass("hole", "pin hole"))
-    ds.tag("v1", at="main~2")
+    ds.tag("v1", "main~2")
     assert [(one.name, one.commit) for one in ds.tags()] == [("v1", first.commit)]
     assert ds.merge("theirs").outcome == "merged"
     assert ds.classes().taxonomy.class_names == ["pin hole", "dent"]

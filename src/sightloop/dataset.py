@@ -10,19 +10,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from sightloop.datasets.branches import (
-    CreateBranch,
-    DeleteBranch,
-    ListMoves,
-    RenameBranch,
-    create_branch,
-    delete_branch,
-    list_branches,
-    list_ref_moves,
-    rename_branch,
-)
+from sightloop.dataset_sharing import Sharing
 from sightloop.datasets.browsing import (
     MAX_PAGE,
     CommitStatistics,
@@ -34,14 +24,6 @@ from sightloop.datasets.browsing import (
     show_sample,
     show_statistics,
 )
-from sightloop.datasets.classes import (
-    Classes,
-    EditClasses,
-    EditedClasses,
-    ListClasses,
-    edit_classes,
-    list_classes,
-)
 from sightloop.datasets.commits import (
     CommitFacts,
     Committed,
@@ -52,7 +34,6 @@ from sightloop.datasets.commits import (
     show_commit,
 )
 from sightloop.datasets.comparing import CommitDiff, DiffCommits, diff_commits
-from sightloop.datasets.conflicts import FieldValue, Take
 from sightloop.datasets.curation.duplicates import Duplicates, FindDuplicates, find_duplicates
 from sightloop.datasets.curation.leaks import HELD_OUT, FindLeaks, Leaks, find_leaks
 from sightloop.datasets.curation.marking import (
@@ -64,40 +45,8 @@ from sightloop.datasets.curation.marking import (
 )
 from sightloop.datasets.curation.suspects import FindSuspects, Suspects, find_suspects
 from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
-from sightloop.datasets.geometry import Geometry
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
-from sightloop.datasets.merging import (
-    AbortedMerge,
-    ContinueMerge,
-    MergeBranch,
-    Merged,
-    MergeName,
-    abort_merge,
-    continue_merge,
-    merge_branch,
-)
-from sightloop.datasets.resolving import (
-    ConflictPage,
-    ListConflicts,
-    ListedConflict,
-    ListMerges,
-    MergeFacts,
-    ResolveConflict,
-    list_conflicts,
-    list_open_merges,
-    resolve_conflict,
-)
 from sightloop.datasets.splits import SplitRule
-from sightloop.datasets.store import Ref, RefKind, RefMove
-from sightloop.datasets.tags import (
-    CreateTag,
-    DeleteTag,
-    ListTags,
-    create_tag,
-    delete_tag,
-    list_tags,
-)
-from sightloop.datasets.taxonomy_edits import ClassEdit
 from sightloop.datasets.upkeep.account import Collected
 from sightloop.datasets.upkeep.collecting import (
     DEFAULT_GRACE_S,
@@ -142,7 +91,7 @@ def open_dataset(path: AnyPath = ".", *, create: bool = False) -> Dataset:
         return Dataset(create_workspace(root))
 
 
-class Dataset:
+class Dataset(Sharing):
     """Branches, commits and working copies of one workspace. May be shared by threads.
 
     >>> import tempfile, sightloop
@@ -154,6 +103,28 @@ class Dataset:
     def __init__(self, workspace: Workspace, *, progress: Progress = silent) -> None:
         self.workspace = workspace
         self._call = Call(LOCAL, progress)
+
+    @classmethod
+    def clone(
+        cls,
+        url: str | Path,
+        folder: AnyPath,
+        *,
+        ref: str = "main",
+        endpoint: str = "",
+        region: str = "",
+        progress: Progress = silent,
+    ) -> Dataset:
+        """A workspace with a remote's data set, whose origin is the remote; may be repeated.
+
+        See `datasets.remotes.pulling.pull` for what it raises.
+        """
+        root = Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        cloned = cls(create_workspace(root), progress=progress)
+        cloned.remote("origin", url, endpoint=endpoint, region=region)
+        cloned.pull(ref)
+        return cloned
 
     def __enter__(self) -> Self:
         """The dataset itself; it is closed when the block ends."""
@@ -301,109 +272,6 @@ class Dataset:
         )
         return diff_commits(self.workspace, self._call, request)
 
-    def branch(self, name: str, *, at: str = "main") -> Ref:
-        """A new branch at an existing commit; see `datasets.branches.create_branch`."""
-        return create_branch(self.workspace, self._call, CreateBranch(name=name, at=at))
-
-    def branches(self) -> list[Ref]:
-        """Every branch and the commit it is at, by name."""
-        return list_branches(self.workspace, self._call)
-
-    def delete_branch(self, name: str) -> Ref:
-        """Take a branch away; its commits stay until `gc`."""
-        return delete_branch(self.workspace, self._call, DeleteBranch(name=name))
-
-    def rename_branch(self, name: str, new_name: str) -> Ref:
-        """Another name for a branch."""
-        request = RenameBranch(name=name, new_name=new_name)
-        return rename_branch(self.workspace, self._call, request)
-
-    def tag(self, name: str, *, at: str = "main") -> Ref:
-        """Name a commit for good."""
-        return create_tag(self.workspace, self._call, CreateTag(name=name, at=at))
-
-    def tags(self) -> list[Ref]:
-        """Every tag, by name."""
-        return list_tags(self.workspace, self._call, ListTags())
-
-    def delete_tag(self, name: str) -> Ref:
-        """Take a tag away; its commit stays until `gc`."""
-        return delete_tag(self.workspace, self._call, DeleteTag(name=name))
-
-    def reflog(self, name: str = "main", *, kind: RefKind = "branch") -> list[RefMove]:
-        """Where a branch or tag has been, the latest move first."""
-        return list_ref_moves(self.workspace, self._call, ListMoves(name=name, kind=kind))
-
-    def merge(
-        self,
-        source: str,
-        *,
-        into: str = "main",
-        message: str = "",
-        resolve: Literal["", "ours", "theirs"] = "",
-    ) -> Merged:
-        """Bring the changes of a branch into another; with conflicts nothing moves."""
-        request = MergeBranch(source=source, into=into, message=message, resolve=resolve)
-        return merge_branch(self.workspace, self._call, request)
-
-    def merges(self) -> list[MergeFacts]:
-        """Merges that wait for decisions."""
-        return list_open_merges(self.workspace, self._call, ListMerges())
-
-    def conflicts(
-        self, merge: str = "", *, only_unresolved: bool = False, after: int = 0, limit: int = 50
-    ) -> ConflictPage:
-        """What the sides of an open merge contradict each other in."""
-        request = ListConflicts(
-            merge=merge, only_unresolved=only_unresolved, after=after, limit=limit
-        )
-        return list_conflicts(self.workspace, self._call, request)
-
-    def resolve(
-        self,
-        conflict: int,
-        take: Take = "by hand",
-        *,
-        merge: str = "",
-        geometry: Geometry | None = None,
-        class_name: str = "",
-        remove: bool = False,
-        value: FieldValue = None,
-    ) -> ListedConflict:
-        """Settle one conflict: a side is right, or by hand something else is."""
-        request = ResolveConflict(
-            merge=merge,
-            conflict=conflict,
-            take=take,
-            geometry=geometry,
-            class_name=class_name,
-            remove=remove,
-            value=value,
-        )
-        return resolve_conflict(self.workspace, self._call, request)
-
-    def continue_merge(
-        self, merge: str = "", *, resolve: Literal["", "ours", "theirs"] = ""
-    ) -> Merged:
-        """Commit an open merge that is settled."""
-        request = ContinueMerge(merge=merge, resolve=resolve)
-        return continue_merge(self.workspace, self._call, request)
-
-    def abort_merge(self, merge: str = "") -> AbortedMerge:
-        """Forget an open merge; no branch moves."""
-        return abort_merge(self.workspace, self._call, MergeName(merge=merge))
-
-    def classes(self, ref: str = "main") -> Classes:
-        """The classes of a commit and what was done to them."""
-        return list_classes(self.workspace, self._call, ListClasses(ref=ref))
-
-    def edit_classes(
-        self, edit: ClassEdit, *, branch: str = "main", message: str = ""
-    ) -> EditedClasses:
-        """Add, rename, merge, split or remove classes of a branch, labels and all."""
-        request = EditClasses(branch=branch, edit=edit, message=message)
-        return edit_classes(self.workspace, self._call, request)
-
     def samples(
         self,
         ref: str = "main",
@@ -498,9 +366,13 @@ class Dataset:
         tagged = TagSamples(branch=branch, samples=ids, tag=tag, message=message)
         return tag_samples(self.workspace, self._call, tagged)
 
-    def verify(self, ref: str = "") -> Verified:
-        """Hash all bytes again; see `datasets.upkeep.verifying.verify_data`."""
-        return verify_data(self.workspace, self._call, VerifyData(ref=ref))
+    def verify(self, ref: str = "", *, repair: str = "") -> Verified:
+        """Hash all bytes again, and mend what is damaged from the remote `repair`, if one is named.
+
+        See `datasets.upkeep.verifying.verify_data` for what it raises.
+        """
+        request = VerifyData(ref=ref, repair_from=repair)
+        return verify_data(self.workspace, self._call, request)
 
     def gc(self, *, grace_s: float = DEFAULT_GRACE_S, dry_run: bool = False) -> Collected:
         """Free the disk of what nothing needs; see `datasets.upkeep.collecting.collect_garbage`."""

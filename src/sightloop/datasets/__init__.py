@@ -43,6 +43,7 @@ __all__ = [
     "prepared",
     "problems",
     "records",
+    "remotes",
     "resolving",
     "samples",
     "scratch",

@@ -154,7 +154,9 @@ def head_of(tx: Tx, branch: str) -> Digest | None:
 
 
 def resolve_ref(tx: Tx, text: str) -> Digest:
-    """The commit that a branch, a tag, a digest or the unique beginning of a digest names.
+    """The commit that a branch, a tag, a remote's branch (`origin/main`) or a digest names.
+
+    The unique beginning of a digest is enough.
 
     Any of them may be followed by steps back: `~N` along first parents, `^N` to the N-th parent.
 
@@ -189,7 +191,8 @@ def check_branch_name(name: str) -> None:
 
 
 def _named(tx: Tx, name: str) -> Digest:
-    ref = find_ref(tx, "branch", name) or find_ref(tx, "tag", name)
+    kinds: tuple[RefKind, ...] = ("branch", "tag", "remote")
+    ref = next((found for kind in kinds if (found := find_ref(tx, kind, name))), None)
     if ref is not None:
         return ref.commit
     digits = _DIGEST.fullmatch(name)

@@ -14,7 +14,9 @@ from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
 from sightloop.datasets.errors import BadSample, NoSuchRef
 from sightloop.datasets.geometry import SizePx
+from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
+from sightloop.datasets.remotes.store import promised_among
 from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
@@ -249,8 +251,13 @@ def _committed(draft: Draft) -> Committed:
 
 
 def _check_images(workspace: Workspace, request: CommitSamples) -> None:
-    for sample in request.upserts:
-        if not workspace.blobs.has(sample.image):
+    absent = [one for one in request.upserts if not workspace.blobs.has(one.image)]
+    if not absent:
+        return
+    with workspace.db.read() as tx:
+        left = promised_among(tx, [object_key(one.image) for one in absent])
+    for sample in absent:
+        if object_key(sample.image) not in left:  # else labels change, and the image can stay away
             raise _bad(sample, f"its image {sample.image} is not in the blob store; put it first")
 
 

@@ -14,12 +14,11 @@ from sightloop.datasets import tree
 from sightloop.datasets.branches import check_branch_name, head_of
 from sightloop.datasets.changes import Change, Parent, Row, RowChanges
 from sightloop.datasets.errors import HeadMoved, ImageErased, NothingToCommit, SplitRuleDiffers
-from sightloop.datasets.keys import object_key
+from sightloop.datasets.keys import ObjectKind, object_key
 from sightloop.datasets.records import CommitRecord, encode_commit
 from sightloop.datasets.samples import load_commit
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.store import (
-    ObjectKind,
     StoredObject,
     advance_branch,
     note_split_keys,

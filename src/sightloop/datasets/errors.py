@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightloop.kernel.digests import Digest
-from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
+from sightloop.kernel.digests import Digest, short
+from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused, Unavailable
 
 
 class EmptyBox(BadInput):
@@ -387,6 +387,136 @@ class NotNdjson(BadInput):
             file=file,
             problem=problem,
         )
+
+
+# Remotes
+
+
+class BadRemote(BadInput):
+    """A remote cannot be called that, or cannot be at that address."""
+
+    code = "DATA-050"
+
+    def __init__(self, *, value: str, problem: str) -> None:
+        super().__init__(
+            f"{value!r} will not do: {problem}; give a name such as origin and a folder, "
+            "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://ACCOUNT/CONTAINER/PREFIX",
+            value=value,
+            problem=problem,
+        )
+
+
+class NoSuchRemote(NotFound):
+    """No remote has that name."""
+
+    code = "DATA-051"
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        hint = f"there is {', '.join(known)}" if known else "none was added"
+        super().__init__(
+            what="remote", name=name, hint=f"{hint}; add one with `sightloop data remote add`"
+        )
+
+
+class RemoteExists(Refused):
+    """A remote of that name is at another address."""
+
+    code = "DATA-052"
+
+    def __init__(self, *, name: str, url: str) -> None:
+        super().__init__(
+            f"remote {name} exists and is {url}; choose another name, or remove it first",
+            name=name,
+            url=url,
+        )
+
+
+class RemoteUnavailable(Unavailable):
+    """A remote does not answer, or answers with an error of its own, however often it is asked."""
+
+    code = "DATA-053"
+
+    def __init__(self, *, remote: str, problem: str) -> None:
+        super().__init__(
+            f"remote {remote}: {problem}; what was done so far stays - repeat the command later",
+            remote=remote,
+            problem=problem,
+        )
+
+
+class RemoteDenied(Refused):
+    """A remote does not let these credentials do it."""
+
+    code = "DATA-054"
+
+    def __init__(self, *, remote: str, doing: str) -> None:
+        super().__init__(
+            f"remote {remote} does not allow {doing} with the credentials of this environment; "
+            "set those that do (docs/formats/remote.md names the variables), or ask its owner",
+            remote=remote,
+            doing=doing,
+        )
+
+
+class RemoteUnfit(Refused):
+    """A place that must not become a remote: writers could undo each other, or it is in use."""
+
+    code = "DATA-055"
+
+    def __init__(self, *, remote: str, problem: str) -> None:
+        super().__init__(
+            f"remote {remote} cannot hold a data set: {problem}; nothing was written there",
+            remote=remote,
+            problem=problem,
+        )
+
+
+class PushedMeanwhile(Conflict):
+    """The remote's branch has commits that are not in ours."""
+
+    code = "DATA-056"
+
+    def __init__(self, *, remote: str, ref: str, at: Digest) -> None:
+        super().__init__(
+            f"{ref} of remote {remote} is at {short(at)}, which ours does not have: someone else "
+            "pushed first; pull, then push",
+            remote=remote,
+            ref=ref,
+            at=at,
+        )
+
+
+class MergeNeeded(Refused):
+    """Both sides have commits that the other lacks; what the remote has is here now."""
+
+    code = "DATA-057"
+
+    def __init__(self, *, branch: str, tracking: str) -> None:
+        super().__init__(
+            f"branch {branch} and {tracking} both have commits of their own; merge needed: "
+            f"`sightloop data merge {tracking}`",
+            branch=branch,
+            tracking=tracking,
+        )
+
+
+class RemoteDamaged(Damaged):
+    """A remote's object is not what its name promises, or something it must have is gone."""
+
+    code = "DATA-058"
+
+    def __init__(self, *, remote: str, objects: Sequence[str], problem: str) -> None:
+        named = ", ".join(objects[:5]) + (f" and {len(objects) - 5} more" if objects[5:] else "")
+        super().__init__(
+            f"remote {remote} is damaged: {named} {problem}; all else that was fetched is kept - "
+            "restore it there, or push to it again from a workspace that has it",
+            remote=remote,
+            objects=list(objects[:50]),
+            problem=problem,
+        )
+
+
+# Merges and classes
 
 
 class SplitRulesDiffer(Refused):

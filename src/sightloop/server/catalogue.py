@@ -19,6 +19,8 @@ from sightloop.datasets import (
     tags,
 )
 from sightloop.datasets.curation import duplicates, leaks, marking, suspects
+from sightloop.datasets.remotes import fetching, naming, pulling, pushing
+from sightloop.datasets.remotes.naming import KnownRemote
 from sightloop.datasets.store import Ref
 from sightloop.datasets.upkeep import collecting, erasing, verifying
 from sightloop.datasets.working_copies import checkout, showing
@@ -92,6 +94,11 @@ def list_branches(workspace: Workspace, call: Call, request: Nothing) -> list[Re
     return branches.list_branches(workspace, call)
 
 
+def known_remotes(workspace: Workspace, call: Call, request: Nothing) -> list[KnownRemote]:  # noqa: ARG001
+    """Every remote, by name."""
+    return naming.known_remotes(workspace, call)
+
+
 def train_now(workspace: Workspace, call: Call, request: TrainRequest) -> Run:
     """Train, and answer when the run has ended; the job survives the caller."""
     control = StepControl(threading.Event(), progress=call.progress)
@@ -143,6 +150,7 @@ SERVICES: dict[str, Service] = {
     "data.duplicates": duplicates.find_duplicates,
     "data.erase": erasing.erase_data,
     "data.export": exporting.export_dataset,
+    "data.fetch": fetching.fetch,
     "data.find": browsing.find_commit,
     "data.gc": collecting.collect_garbage,
     "data.heads": browsing.list_heads,
@@ -154,9 +162,14 @@ SERVICES: dict[str, Service] = {
     "data.merge_abort": merging.abort_merge,
     "data.merge_continue": merging.continue_merge,
     "data.merges": resolving.list_open_merges,
+    "data.pull": pulling.pull,
+    "data.push": pushing.push,
     "data.quarantine": marking.quarantine_samples,
     "data.quarantine_leaks": marking.quarantine_leaks,
     "data.ref_log": branches.list_ref_moves,
+    "data.remote_add": naming.add_remote,
+    "data.remote_remove": naming.remove_remote,
+    "data.remotes": known_remotes,
     "data.resolve": resolving.resolve_conflict,
     "data.retire": commits.retire_audits,
     "data.sample": browsing.show_sample,

@@ -146,6 +146,19 @@ def erase_data(workspace: Workspace, call: Call, request: EraseData) -> Erased:
     return account.told(is_dry_run=False)
 
 
+def finish_erasures(workspace: Workspace, call: Call) -> bool:
+    """Destroy what is decided to go, here or at a remote; True when there was anything.
+
+    Raises:
+        BlobsInUse, DatabaseBusy, DiskFull: as `erase_data`; call again to finish.
+    """
+    with workspace.db.read() as tx:
+        is_needed = bool(unfinished_tombstones(tx))
+    if is_needed:
+        _Account(workspace, Selection(set(), {})).finish(call)
+    return is_needed
+
+
 def _decide(workspace: Workspace, call: Call, found: Selection, *, reason: str) -> None:
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
