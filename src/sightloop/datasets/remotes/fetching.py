@@ -29,8 +29,8 @@ from sightloop.datasets.remotes.layout import (
     tracking_name,
 )
 from sightloop.datasets.remotes.packs import encode_index
-from sightloop.datasets.remotes.reading import Source, commit_of, reading
 from sightloop.datasets.remotes.sending import AT_ONCE
+from sightloop.datasets.remotes.sources import Source, commit_of, reading
 from sightloop.datasets.remotes.store import promise
 from sightloop.datasets.remotes.windows import in_window
 from sightloop.datasets.store import (

@@ -22,7 +22,8 @@ from sightloop.datasets.remotes.fetching import Fetched, fetch_from
 from sightloop.datasets.remotes.histories import ancestors, commits_beyond, new_nodes
 from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.layout import tracking_name
-from sightloop.datasets.remotes.reading import FetchedObjects, Source, reading, store_blobs
+from sightloop.datasets.remotes.receiving import FetchedObjects, store_blobs
+from sightloop.datasets.remotes.sources import Source, reading
 from sightloop.datasets.remotes.store import count_promised, promised_among
 from sightloop.datasets.samples import load_commit, load_samples
 from sightloop.datasets.store import StoredNodes, advance_branch, find_ref, read_rows
