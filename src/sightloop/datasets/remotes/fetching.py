@@ -54,7 +54,7 @@ from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.workspace import Call, Workspace
 
-_AT_ONCE = 4_000
+_AT_ONCE = 2_000
 """Objects per transaction."""
 _MAX_TRIES = 3
 
