@@ -103,5 +103,5 @@ def test_every_verb_of_the_command_line_is_a_method():
     help_text = CliRunner().invoke(app, ["data", "--help"]).output
     listed = help_text.split("Commands:")[1].split()
     verbs = {word for word in listed if word.islower() and f"\n  {word} " in help_text}
-    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isfunction)}
+    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isroutine)}
     assert {words.get(verb, verb) for verb in verbs} <= methods

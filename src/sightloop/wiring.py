@@ -36,6 +36,7 @@ ROOMS_WITH_TABLES = (
     "kernel.steps",
     "kernel.tokens",
     "datasets.remotes.store",
+    "datasets.merges",
     "datasets.store",
     "datasets.tombstones",
     "tracking.tables",
