@@ -32,7 +32,7 @@ from sightloop.datasets.remotes.folder import FolderStore
 from sightloop.datasets.remotes.object_store import CloudStore
 from sightloop.datasets.remotes.pulling import Pull, pull_from
 from sightloop.datasets.remotes.pushing import push_to
-from sightloop.datasets.remotes.reading import reading
+from sightloop.datasets.remotes.sources import reading
 from sightloop.datasets.taxonomy import class_id_of
 from sightloop.datasets.values import LabelledObject, Sample, imported_annotations, sample_id
 from sightloop.kernel.digests import Digest

@@ -7,8 +7,9 @@ from sightloop.datasets.remotes.connecting import Remote
 from sightloop.datasets.remotes.folder import FolderStore
 from sightloop.datasets.remotes.pulling import Pull, pull
 from sightloop.datasets.remotes.pushing import Push, push
-from sightloop.datasets.remotes.reading import fetch_blobs, fetch_objects, reading
+from sightloop.datasets.remotes.receiving import fetch_blobs, fetch_objects
 from sightloop.datasets.remotes.rewriting import rewrite_without
+from sightloop.datasets.remotes.sources import reading
 from sightloop.datasets.samples import read_samples
 from sightloop.datasets.tombstones import find_tombstones, unfinished_tombstones
 from sightloop.datasets.upkeep.erasing import EraseData, erase_data

@@ -11,7 +11,7 @@ from sightloop.datasets.remotes.connecting import Remote
 from sightloop.datasets.remotes.folder import FolderStore
 from sightloop.datasets.remotes.pulling import Pull, pull_from
 from sightloop.datasets.remotes.pushing import Push, push, push_to
-from sightloop.datasets.remotes.reading import reading
+from sightloop.datasets.remotes.sources import reading
 from sightloop.datasets.samples import read_samples
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Workspace

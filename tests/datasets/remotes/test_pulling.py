@@ -10,7 +10,8 @@ from sightloop.datasets.remotes.fetching import Fetch, fetch
 from sightloop.datasets.remotes.promises import BlobPromised, explain_missing
 from sightloop.datasets.remotes.pulling import Pull, pull, pull_from
 from sightloop.datasets.remotes.pushing import Push, push
-from sightloop.datasets.remotes.reading import fetch_blobs, fetch_objects, reading
+from sightloop.datasets.remotes.receiving import fetch_blobs, fetch_objects
+from sightloop.datasets.remotes.sources import reading
 from sightloop.datasets.remotes.store import is_promised, promised_among
 from sightloop.datasets.samples import read_samples
 from sightloop.datasets.store import Ref, create_ref, find_ref, samples_with_keys

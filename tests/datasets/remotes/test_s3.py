@@ -17,7 +17,7 @@ from sightloop.datasets.remotes.naming import AddRemote, add_remote
 from sightloop.datasets.remotes.object_store import CloudStore, Patience
 from sightloop.datasets.remotes.pulling import Pull, pull, pull_from
 from sightloop.datasets.remotes.pushing import Push, push, push_to
-from sightloop.datasets.remotes.reading import reading
+from sightloop.datasets.remotes.sources import reading
 from sightloop.datasets.samples import read_samples
 from sightloop.datasets.values import ClassId, LabelledObject, imported_annotations, sample_id
 from sightloop.testing.remote_stores import WatchedStore

@@ -24,10 +24,11 @@ __all__ = [
     "promises",
     "pulling",
     "pushing",
-    "reading",
+    "receiving",
     "repairing",
     "rewriting",
     "sending",
+    "sources",
     "store",
     "windows",
 ]

@@ -16,8 +16,8 @@ import msgspec
 from sightloop.datasets.errors import PushedMeanwhile, RemoteDamaged
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.remotes.layout import TOMBSTONES
-from sightloop.datasets.remotes.reading import Source
 from sightloop.datasets.remotes.rewriting import rewrite_without
+from sightloop.datasets.remotes.sources import Source
 from sightloop.datasets.remotes.store import redeem
 from sightloop.datasets.tombstones import (
     ErasedKind,

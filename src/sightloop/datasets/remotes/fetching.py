@@ -29,8 +29,8 @@ from sightloop.datasets.remotes.layout import (
     tracking_name,
 )
 from sightloop.datasets.remotes.packs import encode_index
-from sightloop.datasets.remotes.reading import Source, commit_of, reading
 from sightloop.datasets.remotes.sending import AT_ONCE
+from sightloop.datasets.remotes.sources import Source, commit_of, reading
 from sightloop.datasets.remotes.store import promise
 from sightloop.datasets.remotes.windows import in_window
 from sightloop.datasets.store import (
@@ -54,7 +54,7 @@ from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.workspace import Call, Workspace
 
-_AT_ONCE = 4_000
+_AT_ONCE = 2_000
 """Objects per transaction."""
 _MAX_TRIES = 3
 

@@ -85,8 +85,10 @@ class CloudStore:
                     return False
                 obstore.put(self._store, name, content)
                 return True
+            # Read here: the library would grow its buffer by doubling, twice the memory of a pack.
+            body = content.read_bytes() if isinstance(content, Path) else content
             try:
-                obstore.put(self._store, name, content, mode="create")
+                obstore.put(self._store, name, body, mode="create")
             except AlreadyExistsError:
                 return False
         return True

@@ -22,10 +22,18 @@ from sightloop.datasets.remotes.fetching import Fetched, fetch_from
 from sightloop.datasets.remotes.histories import ancestors, commits_beyond, new_nodes
 from sightloop.datasets.remotes.key_columns import KeyColumn
 from sightloop.datasets.remotes.layout import tracking_name
-from sightloop.datasets.remotes.reading import FetchedObjects, Source, reading, store_blobs
+from sightloop.datasets.remotes.receiving import FetchedObjects, store_blobs
+from sightloop.datasets.remotes.sources import Source, reading
 from sightloop.datasets.remotes.store import count_promised, promised_among
 from sightloop.datasets.samples import load_commit, load_samples
-from sightloop.datasets.store import StoredNodes, advance_branch, find_ref, read_rows
+from sightloop.datasets.store import (
+    RefKind,
+    StoredNodes,
+    advance_branch,
+    find_ref,
+    list_refs,
+    read_rows,
+)
 from sightloop.datasets.upkeep.erasing import finish_erasures
 from sightloop.datasets.values import decode_row
 from sightloop.kernel.actors import Permission, require
@@ -93,6 +101,7 @@ def pull(workspace: Workspace, call: Call, request: Pull) -> Pulled:
 
 def pull_from(workspace: Workspace, call: Call, source: Source, request: Pull) -> Pulled:
     """As `pull`, from a remote that is being read already."""
+    complete = _complete_commits(workspace, request.remote)
     fetched = fetch_from(workspace, call, source)
     with workspace.db.read() as tx:
         theirs, is_branch = _theirs(tx, request)
@@ -103,7 +112,11 @@ def pull_from(workspace: Workspace, call: Call, source: Source, request: Pull) -
         finish_erasures(workspace, call)
         tracking = tracking_name(request.remote, request.ref)
         raise MergeNeeded(branch=request.ref, tracking=tracking)
-    wanted = _wanted(workspace, theirs, request, call.progress)
+    wanted = (
+        _fitting(workspace, theirs, request, call.progress)
+        if request.is_partial
+        else _left_of_history(workspace, theirs, request.remote, complete)
+    )
     blobs = _fetch_images(workspace, source, wanted, call.progress)
     if not is_ahead:
         _advance(workspace, call, request, before=ours, to=theirs)
@@ -133,23 +146,28 @@ def _theirs(tx: Tx, request: Pull) -> tuple[Digest, bool]:
     raise NoSuchRef(name=tracking)
 
 
-def _wanted(workspace: Workspace, commit: Digest, request: Pull, progress: Progress) -> KeyColumn:
-    """The images that are asked for and were left at the remote, in no order."""
-    if request.is_partial:
-        return _fitting(workspace, commit, request, progress)
+def _complete_commits(workspace: Workspace, remote: str) -> list[Digest]:
+    """Commits all of whose images are here for certain: they need not be looked through."""
+    kinds: tuple[RefKind, ...] = ("branch", "tag", "remote")
     with workspace.db.read() as tx:
-        if not count_promised(tx, request.remote):
-            return KeyColumn()
-        return _left_of_history(tx, commit, request.remote)
+        if count_promised(tx, remote):
+            return []
+        return [ref.commit for kind in kinds for ref in list_refs(tx, kind)]
 
 
-def _left_of_history(tx: Tx, commit: Digest, remote: str) -> KeyColumn:
+def _left_of_history(
+    workspace: Workspace, commit: Digest, remote: str, complete: list[Digest]
+) -> KeyColumn:
+    """Images that the remote promised, of the commit and those before it; in no order."""
     found = bytearray()
-    for new in commits_beyond(tx, commit, set()):
-        for some in new_nodes(tx, new):
-            rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
-            images = {object_key(decode_row(row).image) for row in rows.values()}
-            found += b"".join(promised_among(tx, images, remote=remote))
+    with workspace.db.read() as tx:
+        if not count_promised(tx, remote):
+            return KeyColumn()
+        for new in commits_beyond(tx, commit, ancestors(tx, complete)):
+            for some in new_nodes(tx, new):
+                rows = read_rows(tx, [row for node in some.nodes for _, row in node.rows])
+                images = {object_key(decode_row(row).image) for row in rows.values()}
+                found += b"".join(promised_among(tx, images, remote=remote))
     return KeyColumn(found).first_of_each()
 
 

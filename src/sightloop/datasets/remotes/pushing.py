@@ -46,7 +46,6 @@ from sightloop.datasets.remotes.layout import (
     tracking_name,
 )
 from sightloop.datasets.remotes.placing import Placing
-from sightloop.datasets.remotes.reading import Source, commit_of
 from sightloop.datasets.remotes.sending import (
     AT_ONCE,
     ObjectWriter,
@@ -54,6 +53,7 @@ from sightloop.datasets.remotes.sending import (
     Sender,
     put_checked,
 )
+from sightloop.datasets.remotes.sources import Source, commit_of
 from sightloop.datasets.store import Ref, find_ref, read_objects, read_rows, set_ref
 from sightloop.datasets.values import decode_row
 from sightloop.kernel.actors import Permission, require

@@ -9,7 +9,7 @@ from pathlib import Path
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.remotes.connecting import Remote
 from sightloop.datasets.remotes.key_columns import KeyColumn
-from sightloop.datasets.remotes.reading import Source, reading
+from sightloop.datasets.remotes.sources import Source, reading
 from sightloop.kernel.digests import Digest, digest_of
 
 

@@ -25,8 +25,8 @@ from sightloop.datasets.remotes.layout import (
     pack_name,
 )
 from sightloop.datasets.remotes.packs import Place
-from sightloop.datasets.remotes.reading import Source
 from sightloop.datasets.remotes.sending import ObjectWriter, Pack, PackWriter, put_checked
+from sightloop.datasets.remotes.sources import Source
 from sightloop.kernel.digests import Digest
 
 
