@@ -12,6 +12,7 @@ from sightloop.kernel.errors import (
     Conflict,
     NotAllowed,
     NotFound,
+    Refused,
     SightloopError,
     Unauthenticated,
     Unavailable,
@@ -33,8 +34,9 @@ _CODES: tuple[tuple[type[SightloopError], str, int], ...] = (
     (RunDeleted, "INVALID_PARAMETER_VALUE", 400),
     (Conflict, "RESOURCE_ALREADY_EXISTS", 400),
     (BadInput, "INVALID_PARAMETER_VALUE", 400),
+    (Refused, "INVALID_STATE", 400),
     (Unavailable, "TEMPORARILY_UNAVAILABLE", 503),
-    (SightloopError, "INVALID_STATE", 500),
+    (SightloopError, "INTERNAL_ERROR", 500),
 )
 """The first that fits says what a client is told."""
 

@@ -21,8 +21,9 @@ from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
 from sightloop.server.errors import TooLarge
 from sightloop.server.mlflow.answers import answer, answer_error
+from sightloop.server.mlflow.artifact_shapes import file_shapes
 from sightloop.server.mlflow.endpoints import Answer, Endpoint
-from sightloop.server.mlflow.runs import OfRun
+from sightloop.server.mlflow.requests import OfRun
 from sightloop.tracking import uploading
 from sightloop.tracking.store import find_run
 
@@ -46,7 +47,7 @@ def list_artifacts(workspace: Workspace, call: Call, request: ListArtifacts) -> 
     with workspace.db.read() as tx:
         find_run(tx, request.run)
     listed = uploading.list_folder(workspace, call, owner=request.run, folder=request.path)
-    return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": _files(listed, "")}
+    return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": file_shapes(listed)}
 
 
 # Handlers with several addresses are written as coroutines: Litestar wraps a plain one that is
@@ -115,7 +116,7 @@ def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
         call = Call(actor_of_request(workspace, request))
         place = place_of(request.query_params.get("path", ""))
         listed = uploading.list_folder(workspace, call, owner=place.owner, folder=place.name)
-        return answer({"files": _files(listed, f"{place.name}/" if place.name else "")})
+        return answer({"files": file_shapes(listed, below=f"{place.name}/" if place.name else "")})
     except SightloopError as error:
         return answer_error(error)
 
@@ -157,15 +158,6 @@ async def _receive(request: Request[Any, Any, Any], file: Path) -> None:
             if size_bytes > MAX_ARTIFACT_BYTES:
                 raise TooLarge(size_bytes=size_bytes, limit_bytes=MAX_ARTIFACT_BYTES)
             target.write(part)
-
-
-def _files(listed: list[uploading.ListedFile], prefix: str) -> list[Answer]:
-    return [
-        {"path": one.path.removeprefix(prefix), "is_dir": True}
-        if one.size_bytes is None
-        else {"path": one.path.removeprefix(prefix), "is_dir": False, "file_size": one.size_bytes}
-        for one in listed
-    ]
 
 
 ENDPOINTS = (Endpoint("GET", "artifacts/list", ListArtifacts, list_artifacts),)

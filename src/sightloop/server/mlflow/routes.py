@@ -16,7 +16,14 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.api import read_body as read_bytes
 from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
-from sightloop.server.mlflow import experiments, runs
+from sightloop.server.mlflow import (
+    experiments,
+    logged_models,
+    metrics,
+    model_versions,
+    registered_models,
+    runs,
+)
 from sightloop.server.mlflow.answers import answer, answer_error
 from sightloop.server.mlflow.artifact_routes import ENDPOINTS as ARTIFACT_ENDPOINTS
 from sightloop.server.mlflow.artifact_routes import (
@@ -30,6 +37,10 @@ from sightloop.server.mlflow.endpoints import Answer, Endpoint, read_body, read_
 ENDPOINTS: tuple[Endpoint, ...] = (
     *experiments.ENDPOINTS,
     *runs.ENDPOINTS,
+    *metrics.ENDPOINTS,
+    *logged_models.ENDPOINTS,
+    *registered_models.ENDPOINTS,
+    *model_versions.ENDPOINTS,
     *ARTIFACT_ENDPOINTS,
 )
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow")

@@ -8,6 +8,12 @@ from typing import Any
 
 from sightloop.tracking.experiments import Experiment
 from sightloop.tracking.inputs import DatasetInput, ModelLink
+from sightloop.tracking.logged_models import (
+    LoggedModel,
+    LoggedModelWithFacts,
+    ModelPoint,
+    ModelStatus,
+)
 from sightloop.tracking.search import RunWithFacts
 from sightloop.tracking.values import MetricPoint, RunState
 
@@ -55,6 +61,42 @@ def run_shape(
         links = [{"model_id": one.model, "step": one.step} for one in outputs]
         shape["outputs"] = {"model_outputs": links}
     return shape
+
+
+MODEL_STATUS: Mapping[ModelStatus, str] = {
+    "pending": "LOGGED_MODEL_PENDING",
+    "ready": "LOGGED_MODEL_READY",
+    "failed": "LOGGED_MODEL_UPLOAD_FAILED",
+}
+
+
+def logged_model_shape(found: LoggedModelWithFacts) -> dict[str, Any]:
+    """A logged model with everything that is listed with it."""
+    model = found.model
+    info: dict[str, Any] = {
+        "model_id": model.id,
+        "experiment_id": str(model.experiment),
+        "name": model.name,
+        "creation_timestamp_ms": model.created_at_ms,
+        "last_updated_timestamp_ms": model.updated_at_ms,
+        "artifact_uri": logged_model_uri(model),
+        "status": MODEL_STATUS[model.status],
+        "model_type": model.model_type,
+        "source_run_id": model.source_run,
+    }
+    if found.tags:
+        info["tags"] = pairs(found.tags.items())
+    data: dict[str, Any] = {}
+    if found.params:
+        data["params"] = pairs(found.params.items())
+    if found.points:
+        data["metrics"] = [_model_point_shape(one) for one in found.points]
+    return {"info": info, "data": data}
+
+
+def logged_model_uri(model: LoggedModel) -> str:
+    """Where its files are."""
+    return f"mlflow-artifacts:/{model.experiment}/models/{model.id}/artifacts"
 
 
 def inputs_shape(datasets: Sequence[DatasetInput], models: Sequence[ModelLink]) -> dict[str, Any]:
@@ -108,6 +150,13 @@ def experiment_shape(one: Experiment) -> dict[str, Any]:
 def lifecycle(is_deleted: bool) -> str:
     """How MLflow says whether something is deleted."""
     return "deleted" if is_deleted else "active"
+
+
+def _model_point_shape(one: ModelPoint) -> dict[str, Any]:
+    shape = metric_shape(one.point)
+    if one.dataset_name:
+        shape |= {"dataset_name": one.dataset_name, "dataset_digest": one.dataset_digest}
+    return shape | {"model_id": one.model, "run_id": one.run}
 
 
 def pairs(values: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
