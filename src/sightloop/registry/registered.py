@@ -11,10 +11,8 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import (
     Select,
-    String,
     Subquery,
     and_,
-    cast,
     exists,
     func,
     literal,
@@ -43,6 +41,7 @@ from sightloop.tracking.conditions import (
     compare,
     decode_token,
     encode_token,
+    joined,
     order_of,
 )
 from sightloop.tracking.filters import (
@@ -205,14 +204,7 @@ def newest_by_stage(versions: Iterable[RegisteredVersion]) -> list[RegisteredVer
 
 def _every_version() -> Subquery:
     own, foreign, notes = store.version_table(), registered_versions, registry_notes
-    # Written with the operator: SQLite has a function for it only since 3.44.
-    address = (
-        literal("mlflow-artifacts:/")
-        .op("||")(cast(runs.c.experiment, String))
-        .op("||")("/")
-        .op("||")(runs.c.id)
-        .op("||")("/artifacts")
-    )
+    address = joined("mlflow-artifacts:/", runs.c.experiment, "/", runs.c.id, "/artifacts")
     source = func.coalesce(address, "")
     both = union_all(
         select(

@@ -209,3 +209,14 @@ class ModelTagUnknown(NotFound):
 
     def __init__(self, *, model: str, key: str) -> None:
         super().__init__(what="tag", name=key[:80], hint=f"logged model {model} does not have it")
+
+
+class ExperimentTagUnknown(NotFound):
+    """The experiment has no tag of that name."""
+
+    code = "TRACK-033"
+
+    def __init__(self, *, experiment: int, key: str) -> None:
+        super().__init__(
+            what="tag", name=key[:80], hint=f"experiment {experiment} does not have it"
+        )

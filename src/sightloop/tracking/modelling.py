@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sightloop.kernel.actors import Permission, require
@@ -10,6 +12,7 @@ from sightloop.tracking import limits
 from sightloop.tracking import logged_models as store
 from sightloop.tracking.errors import BadName, ExperimentDeleted, ModelTagUnknown
 from sightloop.tracking.experiments import find_experiment
+from sightloop.tracking.labels import set_tags, tags_of
 from sightloop.tracking.logged_models import (
     LoggedModel,
     LoggedModelId,
@@ -17,7 +20,9 @@ from sightloop.tracking.logged_models import (
     ModelStatus,
 )
 from sightloop.tracking.model_search import FoundModels, ModelOrder, OnDataset, search_models
+from sightloop.tracking.recording import active_run
 
+HISTORY_TAG = "mlflow.log-model.history"
 _NOT_IN_NAMES = "/:.%\"'"
 
 
@@ -196,6 +201,27 @@ def untag_model(workspace: Workspace, call: Call, model: str, key: str) -> None:
         store.find_logged_model(tx, model)
         if not store.remove_model_tag(tx, model, key):
             raise ModelTagUnknown(model=model, key=key)
+
+
+def note_model(workspace: Workspace, call: Call, run: str, facts: Mapping[str, object]) -> None:
+    """Add the facts to the list that old clients keep of a run's models, in a tag of it.
+
+    Raises:
+        NotAllowed: the actor may not track.
+        RunUnknown: there is no such run.
+        RunDeleted: it was deleted.
+        TooMuch: the list has become too long for a tag.
+    """
+    require(call.actor, Permission.TRAIN)
+    with workspace.db.write() as tx:
+        active_run(tx, run)
+        try:
+            known = msgspec.json.decode(tags_of(tx, run).get(HISTORY_TAG, "[]"), type=list[object])
+        except msgspec.DecodeError:
+            known = []  # a client may write anything into a tag
+        text = msgspec.json.encode([*known, facts]).decode()
+        limits.check_value(text, limits.MAX_TAG_CHARACTERS, what="tag", key=HISTORY_TAG)
+        set_tags(tx, run, {HISTORY_TAG: text})
 
 
 def _read(workspace: Workspace, model: str) -> LoggedModelWithFacts:

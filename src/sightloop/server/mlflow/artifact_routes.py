@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from litestar import Request, Response, delete, get, put
+from litestar import Request, Response, delete, get, post, put
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -20,14 +20,16 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
 from sightloop.server.errors import TooLarge
-from sightloop.server.mlflow.answers import answer, answer_error
+from sightloop.server.mlflow.answers import answer, answer_error, answer_mlflow_bug
 from sightloop.server.mlflow.artifact_shapes import file_shapes
-from sightloop.server.mlflow.endpoints import Answer, Endpoint
+from sightloop.server.mlflow.endpoints import Answer, Endpoint, NotSupported
 from sightloop.server.mlflow.requests import OfRun
 from sightloop.tracking import uploading
+from sightloop.tracking.errors import BadName
 from sightloop.tracking.store import find_run
 
 MAX_ARTIFACT_BYTES = 1 << 34
+_BUGS = {Exception: answer_mlflow_bug}
 _PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 
@@ -52,13 +54,13 @@ def list_artifacts(workspace: Workspace, call: Call, request: ListArtifacts) -> 
 
 # Handlers with several addresses are written as coroutines: Litestar wraps a plain one that is
 # to run in a thread once per address, and awaits it once.
-@get([f"{prefix}/artifacts" for prefix in _PREFIXES])
+@get([f"{prefix}/artifacts" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def artifact_directory(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What lies directly in a folder; paths are relative to it."""
     return await asyncio.to_thread(_directory, request)
 
 
-@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def get_artifact(
     path: FromPath[str], request: Request[Any, Any, Any]
 ) -> Response[bytes] | Stream:
@@ -81,7 +83,7 @@ async def get_artifact(
         return answer_error(error)
 
 
-@put([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+@put([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Keep the body as the file's bytes; half a body leaves nothing."""
     workspace = workspace_of(request)
@@ -99,15 +101,33 @@ async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> 
                 name=place.name,
                 file=file,
             )
-        return answer({})
+        return Response(b"", media_type="application/json")
     except SightloopError as error:
         return answer_error(error)
 
 
-@delete([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], status_code=200)
+@delete(
+    [f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES],
+    status_code=200,
+    exception_handlers=_BUGS,
+)
 async def delete_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Forget the file, or everything in the folder."""
     return await asyncio.to_thread(_delete, path, request)
+
+
+@post(
+    [f"{prefix}/mpu/{{rest:path}}" for prefix in _PREFIXES], status_code=200, sync_to_thread=False
+)
+def upload_in_parts() -> Response[bytes]:
+    """Uploads in parts are for object stores; clients then send the file whole."""
+    return answer_error(NotSupported(what="uploads in parts"))
+
+
+@get([f"{prefix}/presigned/{{rest:path}}" for prefix in _PREFIXES], sync_to_thread=False)
+def presigned_download() -> Response[bytes]:
+    """Presigned addresses are for object stores; clients then fetch the file from here."""
+    return answer_error(NotSupported(what="presigned addresses"))
 
 
 def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -137,12 +157,15 @@ def place_of(path: str) -> Place:
     `{experiment}/models/{model}/artifacts/{name}`.
 
     Raises:
+        BadName: it leads upwards.
         NotFound: it is another kind of address.
 
     >>> place_of("0/run_1/artifacts/weights/best.pt")
     Place(owner='run_1', name='weights/best.pt')
     """
     parts = path.strip("/").split("/")
+    if ".." in parts:
+        raise BadName(what="artifact", name=path, problem="as a path it would lead elsewhere")
     if len(parts) > 1 and parts[1] == "models":
         del parts[1]
     if len(parts) < 3 or parts[2] != "artifacts":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.mlflow.artifact_shapes import file_shapes
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
-from sightloop.server.mlflow.requests import Pair, check_page_size, experiment_number, texts_of
+from sightloop.server.mlflow.requests import (
+    OfRun,
+    Pair,
+    check_page_size,
+    experiment_number,
+    texts_of,
+)
 from sightloop.server.mlflow.shapes import MODEL_STATUS, logged_model_shape, logged_model_uri
 from sightloop.tracking import modelling, uploading
 from sightloop.tracking.logged_models import ModelStatus
@@ -79,6 +87,13 @@ class SearchModels(msgspec.Struct, frozen=True, kw_only=True):
     max_results: int = 50
     order_by: list[Order] = []
     page_token: str = ""
+
+
+class RecordModel(OfRun, frozen=True, kw_only=True):
+    model_json: str
+
+
+_NEEDED = {"artifact_path", "flavors", "utc_time_created", "run_id"}
 
 
 def create(workspace: Workspace, call: Call, request: CreateModel) -> Answer:
@@ -165,12 +180,26 @@ def search(workspace: Workspace, call: Call, request: SearchModels) -> Answer:
     return answer
 
 
+def record(workspace: Workspace, call: Call, request: RecordModel) -> Answer:
+    """What clients before MLflow 3 say of a model they put among a run's files."""
+    try:
+        facts = msgspec.json.decode(request.model_json, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise BadMlflowRequest(problem=f"`model_json` is no JSON object ({error})") from error
+    if missing := _NEEDED - facts.keys():
+        raise BadMlflowRequest(problem=f"`model_json` lacks {', '.join(sorted(missing))}")
+    kept = {name: facts[name] for name in (*_NEEDED, "model_uuid") if name in facts}
+    modelling.note_model(workspace, call, request.run, kept)
+    return {}
+
+
 def _order(one: Order) -> ModelOrder:
     dataset = OnDataset(one.dataset_name, one.dataset_digest) if one.dataset_name else None
     return ModelOrder(one.field_name, one.ascending, dataset)
 
 
 ENDPOINTS = (
+    Endpoint("POST", "runs/log-model", RecordModel, record),
     Endpoint("POST", "logged-models", CreateModel, create),
     Endpoint("POST", "logged-models/search", SearchModels, search),
     Endpoint("GET", "logged-models/{model_id}", GetModel, get),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import registering as services
-from sightloop.server.mlflow.endpoints import Answer, Endpoint
+from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
 from sightloop.server.mlflow.registry_shapes import model_shape, version_shape
 from sightloop.server.mlflow.requests import Pair, check_page_size, texts_of, version_number
 
@@ -125,6 +127,8 @@ def get_alias(workspace: Workspace, call: Call, request: OfAlias) -> Answer:
 
 def point_alias(workspace: Workspace, call: Call, request: PointAlias) -> Answer:
     number = version_number(request.version)
+    if re.fullmatch(r"latest|v\d+", request.alias, re.IGNORECASE):
+        raise BadMlflowRequest(problem=f"alias {request.alias[:40]!r} is read as a version")
     services.point_alias(workspace, call, request.name, request.alias, number)
     return {}
 

@@ -18,8 +18,9 @@ def model_shape(model: RegisteredModel) -> dict[str, Any]:
         "name": model.name,
         "creation_timestamp": model.created_at_ms,
         "last_updated_timestamp": model.updated_at_ms,
-        "description": model.description,
     }
+    if model.description:
+        shape["description"] = model.description
     if model.latest:
         shape["latest_versions"] = [version_shape(one) for one in model.latest]
     if model.tags:
@@ -45,8 +46,6 @@ def version_shape(version: RegisteredVersion) -> dict[str, Any]:
         "status": "READY",
         "run_link": version.run_link,
     }
-    if version.logged_model:
-        shape["model_id"] = version.logged_model
     if tags := version.tags | _facts(version):
         shape["tags"] = pairs(tags.items())
     if version.aliases:

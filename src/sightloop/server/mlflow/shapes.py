@@ -31,7 +31,7 @@ def run_shape(
     found: RunWithFacts,
     datasets: Sequence[DatasetInput] = (),
     models: Sequence[ModelLink] = (),
-    outputs: Sequence[ModelLink] = (),
+    outputs: Sequence[ModelLink] | None = None,
 ) -> dict[str, Any]:
     """A run with everything that is listed with it."""
     run = found.run
@@ -50,16 +50,16 @@ def run_shape(
         info["end_time"] = run.ended_at_ms
     shape: dict[str, Any] = {
         "info": info,
-        "data": {
-            "metrics": [metric_shape(point) for point in found.metrics],
-            "params": pairs(found.params),
-            "tags": pairs(found.tags),
-        },
+        "data": without_empty(
+            metrics=[metric_shape(point) for point in found.metrics],
+            params=pairs(found.params),
+            tags=pairs(found.tags),
+        ),
         "inputs": inputs_shape(datasets, models),
     }
-    if outputs:
+    if outputs is not None:
         links = [{"model_id": one.model, "step": one.step} for one in outputs]
-        shape["outputs"] = {"model_outputs": links}
+        shape["outputs"] = without_empty(model_outputs=links)
     return shape
 
 
@@ -141,10 +141,16 @@ def experiment_shape(one: Experiment) -> dict[str, Any]:
         "lifecycle_stage": lifecycle(one.is_deleted),
         "last_update_time": one.updated_at_ms,
         "creation_time": one.created_at_ms,
+        "workspace": "default",
     }
     if one.tags:
         shape["tags"] = pairs(one.tags.items())
     return shape
+
+
+def without_empty(**lists: list[Any]) -> dict[str, Any]:
+    """The lists that hold something; MLflow's JSON leaves out those that do not."""
+    return {name: one for name, one in lists.items() if one}
 
 
 def lifecycle(is_deleted: bool) -> str:
