@@ -6,7 +6,7 @@ An own version has a bundle; its source is where its run keeps its files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -260,11 +260,11 @@ def _every_model() -> Subquery:
     )
 
 
-def _versions(tx: Tx, query: Select) -> list[RegisteredVersion]:
+def _versions(tx: Tx, query: Select[Any]) -> list[RegisteredVersion]:
     return _versions_of(tx, [dict(row) for row in tx.execute(query).mappings()])
 
 
-def _versions_of(tx: Tx, rows: Sequence[dict]) -> list[RegisteredVersion]:
+def _versions_of(tx: Tx, rows: Sequence[dict[str, Any]]) -> list[RegisteredVersion]:
     models = sorted({row["model"] for row in rows})
     tags: dict[tuple[str, int], dict[str, str]] = {}
     aliases: dict[tuple[str, int], list[str]] = {}
@@ -347,8 +347,8 @@ def _keys(
 
 
 def _page(
-    tx: Tx, query: Select, keys: Sequence[SortKey], *, order: str, limit: int, token: str
-) -> tuple[list[dict], str]:
+    tx: Tx, query: Select[Any], keys: Sequence[SortKey], *, order: str, limit: int, token: str
+) -> tuple[list[dict[str, Any]], str]:
     after = decode_token(token, order=order)
     if after is not None:
         query = query.where(beyond(keys, after))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,9 @@ from sightloop.tracking.errors import BadName
 from sightloop.tracking.store import find_run
 
 MAX_ARTIFACT_BYTES = 1 << 34
-_BUGS = {Exception: answer_mlflow_bug}
+_BUGS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
+    Exception: answer_mlflow_bug
+}
 _PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 
