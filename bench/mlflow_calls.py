@@ -51,7 +51,7 @@ class Recorder:
         send = requests.Session.send
 
         def watched(
-            session: requests.Session, request: requests.PreparedRequest, **options: Any
+            session: requests.Session, request: requests.PreparedRequest, **options: object
         ) -> requests.Response:
             answer = send(session, request, **options)
             with self._lock:
@@ -60,7 +60,7 @@ class Recorder:
 
         requests.Session.send = watched
 
-    def do(self, name: str, call: Callable[[], Any]) -> Any:
+    def do(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
         """Make the call; its result, or None when it was refused."""
         self._exchanges = []
         result, outcome = None, "ok"
@@ -73,13 +73,13 @@ class Recorder:
         self.calls.append({"name": name, "outcome": outcome, "exchanges": self._exchanges})
         return result
 
-    def raw(self, name: str, method: str, path: str, **options: Any) -> Any:
+    def raw(self, name: str, method: str, path: str, **options: Any) -> None:  # noqa: ANN401
         """Send a request that the client would not send."""
         headers = {}
         if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
             headers["Authorization"] = f"Bearer {token}"
         url = f"{self.url}/api/2.0/{path}"
-        return self.do(name, lambda: requests.request(method, url, headers=headers, **options))
+        self.do(name, lambda: requests.request(method, url, headers=headers, **options))
 
 
 def exchange_of(request: requests.PreparedRequest, answer: requests.Response) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def logged_models(r: Recorder, c: MlflowClient) -> None:
         lambda: c.log_metric(run_id, "f1", 0.5, T0, 5, model_id=model),
     )
     extra = [LoggedModelParameter("width", "8")]
-    store = c._tracking_client.store
+    store = c._tracking_client.store  # noqa: SLF001 - the client has no call for it
     do("give parameters", lambda: store.log_logged_model_params(model, extra))
     do("finish the model", lambda: c.finalize_logged_model(model, LoggedModelStatus.READY))
     do("show the model", lambda: c.get_logged_model(model))

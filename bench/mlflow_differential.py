@@ -8,7 +8,7 @@ Writes `docs/results/mlflow.md`; with --record also what MLflow's server answere
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import signal
@@ -107,18 +107,20 @@ def render(found: Mapping[str, list[str]], version: str) -> str:
     intended = [name for name in differing if name in INTENDED]
     surprises = [name for name in differing if name not in INTENDED]
     agreeing = len(found) - len(differing)
-    today = datetime.datetime.now(tz=datetime.UTC).date()
-    lines = [
-        "# Sightloop beside MLflow's own server",
-        "",
-        f"**{agreeing} of {len(found)} calls agree**, {len(intended)} differ on purpose, "
-        f"{len(surprises)} otherwise.",
-        "",
+    today = dt.datetime.now(tz=dt.UTC).date()
+    count = f"**{agreeing} of {len(found)} calls agree**"
+    how = (
         f"`make bench-mlflow-differential`, {today}: an unmodified mlflow {version} client makes "
         "the same calls, successes and errors, to `mlflow server` (SQLite) and to Sightloop, both "
         "empty. Compared is every answer on the wire: status, error code, shape and values, with "
-        "ids, times and page tokens replaced by names. The words of an error are each server's "
-        "own.",
+        "ids, times and page tokens replaced by names. The words of an error are each server's own."
+    )
+    lines = [
+        "# Sightloop beside MLflow's own server",
+        "",
+        f"{count}, {len(intended)} differ on purpose, {len(surprises)} otherwise.",
+        "",
+        how,
         "",
         "## Intended differences",
         "",

@@ -31,7 +31,7 @@ DIFFER = {
 
 def replay(mlflow: Mlflow, names: Names, row: dict[str, Any]) -> list[str]:
     """Send the request of the row; where the answer differs from the one recorded."""
-    path = quote(names.show(row["path"]), safe="/:%") 
+    path = quote(names.show(row["path"]), safe="/:%")
     query = [(key, names.show(value)) for key, value in row["query"]]
     body = names.show(row["body"]) if row["body"] else None
     if body == A_FILE:

@@ -20,28 +20,28 @@ class Mlflow:
         self.http = http
         self.headers = {"Authorization": f"Bearer {token}"}
 
-    def send(self, method: str, path: str, **options: Any) -> Response:  # noqa: ANN401
+    def send(self, method: str, path: str, **options: Any) -> Response:
         return self.http.request(method, f"{API}/{path}", headers=self.headers, **options)
 
-    def get(self, path: str, /, **query: object) -> Any:  # noqa: ANN401
+    def get(self, path: str, /, **query: object) -> Any:
         return told(self.send("GET", path, params=query))
 
-    def post(self, path: str, /, **body: object) -> Any:  # noqa: ANN401
+    def post(self, path: str, /, **body: object) -> Any:
         return told(self.send("POST", path, json=body))
 
-    def patch(self, path: str, /, **body: object) -> Any:  # noqa: ANN401
+    def patch(self, path: str, /, **body: object) -> Any:
         return told(self.send("PATCH", path, json=body))
 
-    def delete(self, path: str, /, **body: object) -> Any:  # noqa: ANN401
+    def delete(self, path: str, /, **body: object) -> Any:
         return told(self.send("DELETE", path, json=body))
 
-    def refused(self, method: str, path: str, **options: Any) -> tuple[int, str, str]:  # noqa: ANN401
+    def refused(self, method: str, path: str, **options: Any) -> tuple[int, str, str]:
         """The status, the code and the message of a refusal."""
         answer = self.send(method, path, **options)
         content = answer.json()
         return answer.status_code, content["error_code"], content["message"]
 
-    def file(self, method: str, path: str, **options: Any) -> Response:  # noqa: ANN401
+    def file(self, method: str, path: str, **options: Any) -> Response:
         """A request about an artifact."""
         address = f"/api/2.0/mlflow-artifacts/artifacts/{path}"
         return self.http.request(method, address, headers=self.headers, **options)
@@ -59,7 +59,7 @@ class Mlflow:
         return model
 
 
-def told(answer: Response) -> Any:  # noqa: ANN401
+def told(answer: Response) -> Any:
     assert answer.status_code == 200, answer.text
     return answer.json()
 
