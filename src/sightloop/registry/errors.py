@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sightloop.kernel.errors import BadInput, Conflict, Damaged, Refused
+from collections.abc import Sequence
+
+from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
 
 
 class BadModelName(BadInput):
@@ -268,6 +270,101 @@ class UpdateMetadataDamaged(Damaged):
             path=path,
             detail=detail,
         )
+
+
+class BadRegisteredName(BadInput):
+    """A registered model's name becomes part of addresses."""
+
+    code = "REG-050"
+
+    def __init__(self, *, name: str, most: int) -> None:
+        super().__init__(
+            f"{name[:80]!r} cannot name a registered model; use 1 to {most} characters without "
+            "'/', ':' and '@'",
+            name=name[:80],
+        )
+
+
+class ModelKnown(Conflict):
+    """The name is taken."""
+
+    code = "REG-051"
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(f"there is a registered model {name[:80]!r} already", name=name[:80])
+
+
+class KeepsItsBundles(Refused):
+    """What was packaged stays as it is, under its name: devices may run it."""
+
+    code = "REG-052"
+
+    def __init__(self, *, name: str, action: str) -> None:
+        super().__init__(
+            f"{name[:80]} cannot {action}: it has a bundle that Sightloop packaged, which stays; "
+            "take its alias away instead",
+            name=name[:80],
+            action=action,
+        )
+
+
+class NothingToGate(Refused):
+    """A protected alias takes only what passed its gate; without a bundle nothing can."""
+
+    code = "REG-053"
+
+    def __init__(self, *, version: str, alias: str) -> None:
+        super().__init__(
+            f"{version[:120]} cannot become {alias}: it was registered without a bundle, so no "
+            "gate has judged it; package a run of Sightloop's, or take another alias",
+            version=version[:120],
+            alias=alias,
+        )
+
+
+class ProtectedAlias(Refused):
+    """Devices follow this alias, so it always points at a version."""
+
+    code = "REG-054"
+
+    def __init__(self, *, model: str, alias: str) -> None:
+        super().__init__(
+            f"{alias} of {model[:80]} cannot be taken away: devices follow it; promote another "
+            "version instead",
+            model=model[:80],
+            alias=alias,
+        )
+
+
+class AliasUnknown(NotFound):
+    """The alias points nowhere."""
+
+    code = "REG-055"
+
+    def __init__(self, *, model: str, alias: str) -> None:
+        super().__init__(what="alias", name=f"{model[:80]}@{alias[:80]}")
+
+
+class BadSource(BadInput):
+    """A version's files cannot be where the request says."""
+
+    code = "REG-056"
+
+    def __init__(self, *, source: str, problem: str) -> None:
+        super().__init__(
+            f"{source[:200]!r} cannot be the source of a version: {problem}",
+            source=source[:200],
+            problem=problem,
+        )
+
+
+class BadStage(BadInput):
+    """There is no such stage, or not for this."""
+
+    code = "REG-057"
+
+    def __init__(self, *, stage: str, known: Sequence[str]) -> None:
+        super().__init__(f"stage {stage[:40]!r} is none of {', '.join(known)}", stage=stage[:40])
 
 
 def _participle(decision: str) -> str:

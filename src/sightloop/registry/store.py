@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    delete,
     func,
     insert,
     select,
@@ -28,6 +29,7 @@ from sightloop.evaluation.gate import Verdict
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
+from sightloop.registry import foreign
 from sightloop.registry.values import (
     Alias,
     Approval,
@@ -100,15 +102,15 @@ _approvals = Table(
     PrimaryKeyConstraint("model", "number"),
     ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
+# An alias may point at a version of either kind, so no foreign key can say where.
 _aliases = Table(
     "model_aliases",
     metadata,
-    Column("model", Text, nullable=False),
+    Column("model", ForeignKey("models.name"), nullable=False),
     Column("alias", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("moved_at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("model", "alias"),
-    ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
 )
 
 
@@ -123,14 +125,11 @@ def add_version(
     now_ms: int,
 ) -> ModelVersion:
     """Record the next version of the model, and the model itself with its first one."""
-    if tx.execute(select(_models.c.name).where(_models.c.name == model)).first() is None:
-        tx.execute(insert(_models).values(name=model, created_at_ms=now_ms))
-    last = tx.execute(
-        select(func.max(_versions.c.number)).where(_versions.c.model == model)
-    ).scalar_one()
+    add_model(tx, model, now_ms=now_ms)
+    foreign.note(tx, model, now_ms=now_ms)
     version = ModelVersion(
         model=model,
-        number=(last or 0) + 1,
+        number=next_number(tx, model),
         bundle=bundle,
         run=run,
         dataset_commit=dataset_commit,
@@ -141,6 +140,27 @@ def add_version(
         rows = [{"bundle": bundle, **msgspec.structs.asdict(file)} for file in files]
         tx.execute(insert(_files), rows)
     return version
+
+
+def add_model(tx: Tx, model: ModelName, *, now_ms: int) -> bool:
+    """Record the model; False when it was there."""
+    if tx.execute(select(_models.c.name).where(_models.c.name == model)).first() is not None:
+        return False
+    tx.execute(insert(_models).values(name=model, created_at_ms=now_ms))
+    return True
+
+
+def remove_model(tx: Tx, model: str) -> None:
+    """Forget a model that has neither versions nor aliases."""
+    tx.execute(delete(_models).where(_models.c.name == model))
+
+
+def next_number(tx: Tx, model: ModelName) -> int:
+    """The number of the model's next version, counting versions of both kinds."""
+    # Whoever takes a number holds the model until the end of the transaction.
+    tx.execute(select(_models.c.name).where(_models.c.name == model).with_for_update())
+    own = tx.execute(select(func.max(_versions.c.number)).where(_versions.c.model == model))
+    return max(own.scalar() or 0, foreign.highest_number(tx, model)) + 1
 
 
 def version_of_run(tx: Tx, *, model: ModelName, run: str) -> ModelVersion | None:
@@ -161,9 +181,10 @@ def get_version(tx: Tx, model: str, number: int) -> ModelVersion:
     """
     version = _version(tx, (_versions.c.model == model) & (_versions.c.number == number))
     if version is None:
-        raise NotFound(
-            what="model version", name=f"{model}@{number}", hint="see `sightloop models list`"
-        )
+        hint = "see `sightloop models list`"
+        if foreign.look_up_foreign(tx, model, number) is not None:
+            hint = "that one was registered without a bundle, so nothing can be done with it here"
+        raise NotFound(what="model version", name=f"{model}@{number}", hint=hint)
     return version
 
 
@@ -331,6 +352,40 @@ def aliases_of(tx: Tx, model: str) -> list[Alias]:
         select(_aliases).where(_aliases.c.model == model).order_by(_aliases.c.alias)
     ).mappings()
     return [Alias(**row) for row in rows]
+
+
+def aliases_of_models(tx: Tx, models: Sequence[str]) -> list[Alias]:
+    """Every alias of these models, at most some hundred, by name."""
+    query = select(_aliases).where(_aliases.c.model.in_(models))
+    rows = tx.execute(query.order_by(_aliases.c.model, _aliases.c.alias)).mappings()
+    return [Alias(**row) for row in rows]
+
+
+def remove_aliases(
+    tx: Tx, model: str, *, alias: str | None = None, number: int | None = None
+) -> None:
+    """Forget aliases of the model: all, that one, or those that point at the version."""
+    mine = _aliases.c.model == model
+    if alias is not None:
+        mine &= _aliases.c.alias == alias
+    if number is not None:
+        mine &= _aliases.c.number == number
+    tx.execute(delete(_aliases).where(mine))
+
+
+def hand_over_aliases(tx: Tx, model: str, *, to: str) -> None:
+    """Let the model's aliases be those of the model `to`."""
+    tx.execute(update(_aliases).where(_aliases.c.model == model).values(model=to))
+
+
+def model_table() -> Table:
+    """Models, for the room's own queries."""
+    return _models
+
+
+def version_table() -> Table:
+    """Versions with a bundle, for the room's own queries."""
+    return _versions
 
 
 def put_alias(tx: Tx, alias: Alias) -> None:

@@ -11,9 +11,10 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, true
+from sqlalchemy import ColumnElement, String, and_, case, cast, false, func, literal, or_, true
 
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import digest_of_record
@@ -72,6 +73,15 @@ def sort_keys(
         rank, value = column_of(one)
         keys += [SortKey(rank, True), SortKey(value, one.ascending)]
     return keys
+
+
+def joined(*parts: Column | str) -> Column:
+    """The texts one after the other.
+
+    Written with the operator: SQLite has a function for it only since 3.44.
+    """
+    first, *rest = [literal(one) if isinstance(one, str) else cast(one, String) for one in parts]
+    return reduce(lambda so_far, one: so_far.op("||")(one), rest, first)
 
 
 def missing_rank(value: Column, is_nan: Column | None = None) -> Column:

@@ -177,3 +177,46 @@ class BadFilter(BadInput):
             at=at + 1,
             problem=problem,
         )
+
+
+class LoggedModelUnknown(NotFound):
+    """No logged model of that id, or it was deleted."""
+
+    code = "TRACK-030"
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(what="logged model", name=model[:80])
+
+
+class ModelParamChanged(Refused):
+    """A parameter of a logged model is written once."""
+
+    code = "TRACK-031"
+
+    def __init__(self, *, model: str, key: str, before: str, after: str) -> None:
+        super().__init__(
+            f"parameter {key[:80]!r} of logged model {model} is {before[:80]!r} and cannot become "
+            f"{after[:80]!r}; log another model",
+            model=model,
+            key=key[:80],
+        )
+
+
+class ModelTagUnknown(NotFound):
+    """The logged model has no tag of that name."""
+
+    code = "TRACK-032"
+
+    def __init__(self, *, model: str, key: str) -> None:
+        super().__init__(what="tag", name=key[:80], hint=f"logged model {model} does not have it")
+
+
+class ExperimentTagUnknown(NotFound):
+    """The experiment has no tag of that name."""
+
+    code = "TRACK-033"
+
+    def __init__(self, *, experiment: int, key: str) -> None:
+        super().__init__(
+            what="tag", name=key[:80], hint=f"experiment {experiment} does not have it"
+        )

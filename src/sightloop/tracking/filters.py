@@ -116,6 +116,24 @@ MODEL_VERSIONS = Language(
     entities=REGISTERED_MODELS.entities,
     sortable=frozenset({"attribute"}),
 )
+MODEL_ORDERS = Language(
+    attributes={
+        "name": "text",
+        "creation_timestamp": "number",
+        "last_updated_timestamp": "number",
+    },
+    aliases={"timestamp": "last_updated_timestamp"},
+    entities={"attribute": "attribute", "attributes": "attribute"},
+    sortable=frozenset({"attribute"}),
+)
+"""What registered models are sorted by."""
+VERSION_ORDERS = Language(
+    attributes={**MODEL_ORDERS.attributes, "version_number": "number"},
+    aliases={"version": "version_number"},
+    entities=MODEL_ORDERS.entities,
+    sortable=frozenset({"attribute"}),
+)
+"""What versions of models are sorted by."""
 LOGGED_MODELS = Language(
     attributes={
         "name": "listed",
@@ -129,7 +147,7 @@ LOGGED_MODELS = Language(
         "last_updated_time": "number",
     },
     aliases={"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"},
-    entities=RUNS.entities,
+    entities={name: meaning for name, meaning in RUNS.entities.items() if meaning != "dataset"},
     sortable=frozenset({"metric", "attribute"}),
 )
 

@@ -25,7 +25,12 @@ from sightloop.tracking.conditions import (
     order_of,
     sort_keys,
 )
-from sightloop.tracking.errors import BadName, ExperimentDeleted, ExperimentUnknown
+from sightloop.tracking.errors import (
+    BadName,
+    ExperimentDeleted,
+    ExperimentTagUnknown,
+    ExperimentUnknown,
+)
 from sightloop.tracking.experiments import DEFAULT_ID, Experiment
 from sightloop.tracking.filters import EXPERIMENTS, Comparison, Sorting, parse_filter, parse_order
 from sightloop.tracking.tables import experiment_tags, experiments
@@ -162,7 +167,7 @@ def mark_experiment(workspace: Workspace, call: Call, number: int, *, is_deleted
 
     Raises:
         NotAllowed: the actor may not track.
-        ExperimentUnknown: there is none of that number.
+        ExperimentUnknown: there is none of that number that could be deleted, or taken back.
         BadName: it is the default one, which stays.
     """
     require(call.actor, Permission.TRAIN)
@@ -170,6 +175,8 @@ def mark_experiment(workspace: Workspace, call: Call, number: int, *, is_deleted
         raise BadName(what="experiment", name="0", problem="the default one cannot be deleted")
     with workspace.db.write() as tx:
         now_ms = workspace.clock.now_ms()
+        if store.find_experiment(tx, number).is_deleted == is_deleted:
+            raise ExperimentUnknown(name=f"{number}, {'not ' * is_deleted}deleted")
         store.mark_experiment(tx, number, is_deleted=is_deleted, now_ms=now_ms)
 
 
@@ -191,17 +198,19 @@ def tag_experiment(workspace: Workspace, call: Call, number: int, tags: Mapping[
 
 
 def untag_experiment(workspace: Workspace, call: Call, number: int, key: str) -> None:
-    """Remove a tag, if it is there.
+    """Remove a tag.
 
     Raises:
         NotAllowed: the actor may not track.
         ExperimentUnknown: there is none of that number.
+        ExperimentTagUnknown: it has no such tag.
         ExperimentDeleted: it was deleted.
     """
     require(call.actor, Permission.TRAIN)
     with workspace.db.write() as tx:
         _active(tx, number)
-        store.untag_experiment(tx, number, key)
+        if not store.untag_experiment(tx, number, key):
+            raise ExperimentTagUnknown(experiment=number, key=key)
 
 
 def _active(tx: Tx, number: int) -> None:

@@ -18,6 +18,7 @@ from sightloop.tracking.errors import BadName, BadPoint, ExperimentDeleted, RunD
 from sightloop.tracking.experiments import Experiment, find_experiment
 from sightloop.tracking.inputs import DatasetInput, ModelLink, add_datasets, add_models
 from sightloop.tracking.labels import add_params, remove_tag, set_tags
+from sightloop.tracking.logged_models import ModelPoint, add_model_points, find_logged_model
 from sightloop.tracking.points import add_points
 from sightloop.tracking.search import RunWithFacts, with_facts
 from sightloop.tracking.values import MetricPoint, Run, RunId, RunState
@@ -43,6 +44,8 @@ class LogBatch(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MetricPoint] = []
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
+    of_models: list[ModelPoint] = []
+    """Points that were measured of logged models; each is among `metrics` too."""
 
 
 class ChangeRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +108,7 @@ def log_batch(workspace: Workspace, call: Call, request: LogBatch) -> None:
         NotAllowed: the actor may not track.
         RunUnknown: there is no such run.
         RunDeleted: it was deleted.
+        LoggedModelUnknown: there is no such logged model.
         ParamChanged: a parameter has another value already.
         BadName: something cannot be called this.
         BadPoint: a point's time or step cannot be right.
@@ -114,6 +118,8 @@ def log_batch(workspace: Workspace, call: Call, request: LogBatch) -> None:
     _check_batch(request)
     with workspace.db.read() as tx:
         active_run(tx, request.run)
+        for model in {one.model for one in request.of_models}:
+            find_logged_model(tx, model)
     if request.params or request.tags:
 
         def label(tx: Tx) -> None:
@@ -124,7 +130,12 @@ def log_batch(workspace: Workspace, call: Call, request: LogBatch) -> None:
 
         workspace.db.write_together(label)
     if request.metrics:
-        workspace.db.points.write_together(lambda tx: add_points(tx, request.run, request.metrics))
+
+        def measure(tx: Tx) -> None:
+            add_points(tx, request.run, request.metrics)
+            add_model_points(tx, request.of_models)
+
+        workspace.db.points.write_together(measure)
 
 
 def change_run(workspace: Workspace, call: Call, request: ChangeRun) -> RunWithFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, and_, case, exists, func, not_, select
+from sqlalchemy import Select, and_, case, exists, func, not_, or_, select
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.conditions import (
@@ -16,6 +16,7 @@ from sightloop.tracking.conditions import (
     compare,
     decode_token,
     encode_token,
+    joined,
     missing_rank,
     order_of,
     sort_keys,
@@ -132,8 +133,12 @@ def _condition(tx: Tx, one: Comparison) -> Column:
     if one.entity == "attribute":
         return compare(tx, _attribute(one.key), one)
     if one.entity == "metric":
-        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key, not_(latest.c.is_nan))
-        return exists().where(mine, compare(tx, latest.c.value, one))
+        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key)
+        # What is not a number differs from every number, and is nothing else to it.
+        is_number, fits = not_(latest.c.is_nan), compare(tx, latest.c.value, one)
+        return exists().where(
+            mine, or_(~is_number, fits) if one.operator == "!=" else fits & is_number
+        )
     if one.entity == "dataset":
         column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
         used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
@@ -162,7 +167,9 @@ def _attribute(name: str) -> Column:
         "status": case(_STATUS, value=runs.c.state),
         "start_time": runs.c.started_at_ms,
         "end_time": runs.c.ended_at_ms,
-        "artifact_uri": func.concat(runs.c.experiment, "/", runs.c.id, "/artifacts"),
+        "artifact_uri": joined(
+            "mlflow-artifacts:/", runs.c.experiment, "/", runs.c.id, "/artifacts"
+        ),
     }
     return columns[name]
 

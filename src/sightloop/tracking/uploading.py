@@ -11,6 +11,7 @@ from sightloop.kernel.errors import NotFound
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import artifacts as store
 from sightloop.tracking.errors import BadName
+from sightloop.tracking.logged_models import has_logged_model
 from sightloop.tracking.store import look_up_run
 from sightloop.tracking.values import RunArtifact
 
@@ -118,5 +119,5 @@ def check_owner(tx: Tx, owner: str) -> None:
     Raises:
         NotFound: there is none.
     """
-    if look_up_run(tx, owner) is None:
+    if look_up_run(tx, owner) is None and not has_logged_model(tx, owner):
         raise NotFound(what="run or logged model", name=owner[:200])

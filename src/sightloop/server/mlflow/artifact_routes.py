@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from litestar import Request, Response, delete, get, put
+from litestar import Request, Response, delete, get, post, put
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -20,13 +21,18 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
 from sightloop.server.errors import TooLarge
-from sightloop.server.mlflow.answers import answer, answer_error
-from sightloop.server.mlflow.endpoints import Answer, Endpoint
-from sightloop.server.mlflow.runs import OfRun
+from sightloop.server.mlflow.answers import answer, answer_error, answer_mlflow_bug
+from sightloop.server.mlflow.artifact_shapes import file_shapes
+from sightloop.server.mlflow.endpoints import Answer, Endpoint, NotSupported
+from sightloop.server.mlflow.requests import OfRun
 from sightloop.tracking import uploading
+from sightloop.tracking.errors import BadName
 from sightloop.tracking.store import find_run
 
 MAX_ARTIFACT_BYTES = 1 << 34
+_BUGS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
+    Exception: answer_mlflow_bug
+}
 _PREFIXES = ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts")
 
 
@@ -46,18 +52,18 @@ def list_artifacts(workspace: Workspace, call: Call, request: ListArtifacts) -> 
     with workspace.db.read() as tx:
         find_run(tx, request.run)
     listed = uploading.list_folder(workspace, call, owner=request.run, folder=request.path)
-    return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": _files(listed, "")}
+    return {"root_uri": f"mlflow-artifacts:/{request.run}/artifacts", "files": file_shapes(listed)}
 
 
 # Handlers with several addresses are written as coroutines: Litestar wraps a plain one that is
 # to run in a thread once per address, and awaits it once.
-@get([f"{prefix}/artifacts" for prefix in _PREFIXES])
+@get([f"{prefix}/artifacts" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def artifact_directory(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What lies directly in a folder; paths are relative to it."""
     return await asyncio.to_thread(_directory, request)
 
 
-@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+@get([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def get_artifact(
     path: FromPath[str], request: Request[Any, Any, Any]
 ) -> Response[bytes] | Stream:
@@ -80,7 +86,7 @@ async def get_artifact(
         return answer_error(error)
 
 
-@put([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES])
+@put([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], exception_handlers=_BUGS)
 async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Keep the body as the file's bytes; half a body leaves nothing."""
     workspace = workspace_of(request)
@@ -98,15 +104,33 @@ async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> 
                 name=place.name,
                 file=file,
             )
-        return answer({})
+        return Response(b"", media_type="application/json")
     except SightloopError as error:
         return answer_error(error)
 
 
-@delete([f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES], status_code=200)
+@delete(
+    [f"{prefix}/artifacts/{{path:path}}" for prefix in _PREFIXES],
+    status_code=200,
+    exception_handlers=_BUGS,
+)
 async def delete_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Forget the file, or everything in the folder."""
     return await asyncio.to_thread(_delete, path, request)
+
+
+@post(
+    [f"{prefix}/mpu/{{rest:path}}" for prefix in _PREFIXES], status_code=200, sync_to_thread=False
+)
+def upload_in_parts() -> Response[bytes]:
+    """Uploads in parts are for object stores; clients then send the file whole."""
+    return answer_error(NotSupported(what="uploads in parts"))
+
+
+@get([f"{prefix}/presigned/{{rest:path}}" for prefix in _PREFIXES], sync_to_thread=False)
+def presigned_download() -> Response[bytes]:
+    """Presigned addresses are for object stores; clients then fetch the file from here."""
+    return answer_error(NotSupported(what="presigned addresses"))
 
 
 def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -115,7 +139,7 @@ def _directory(request: Request[Any, Any, Any]) -> Response[bytes]:
         call = Call(actor_of_request(workspace, request))
         place = place_of(request.query_params.get("path", ""))
         listed = uploading.list_folder(workspace, call, owner=place.owner, folder=place.name)
-        return answer({"files": _files(listed, f"{place.name}/" if place.name else "")})
+        return answer({"files": file_shapes(listed, below=f"{place.name}/" if place.name else "")})
     except SightloopError as error:
         return answer_error(error)
 
@@ -136,12 +160,15 @@ def place_of(path: str) -> Place:
     `{experiment}/models/{model}/artifacts/{name}`.
 
     Raises:
+        BadName: it leads upwards.
         NotFound: it is another kind of address.
 
     >>> place_of("0/run_1/artifacts/weights/best.pt")
     Place(owner='run_1', name='weights/best.pt')
     """
     parts = path.strip("/").split("/")
+    if ".." in parts:
+        raise BadName(what="artifact", name=path, problem="as a path it would lead elsewhere")
     if len(parts) > 1 and parts[1] == "models":
         del parts[1]
     if len(parts) < 3 or parts[2] != "artifacts":
@@ -157,15 +184,6 @@ async def _receive(request: Request[Any, Any, Any], file: Path) -> None:
             if size_bytes > MAX_ARTIFACT_BYTES:
                 raise TooLarge(size_bytes=size_bytes, limit_bytes=MAX_ARTIFACT_BYTES)
             target.write(part)
-
-
-def _files(listed: list[uploading.ListedFile], prefix: str) -> list[Answer]:
-    return [
-        {"path": one.path.removeprefix(prefix), "is_dir": True}
-        if one.size_bytes is None
-        else {"path": one.path.removeprefix(prefix), "is_dir": False, "file_size": one.size_bytes}
-        for one in listed
-    ]
 
 
 ENDPOINTS = (Endpoint("GET", "artifacts/list", ListArtifacts, list_artifacts),)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
-from sightloop.kernel.errors import BadInput
+from sightloop.kernel.errors import BadInput, NotFound
 from sightloop.kernel.workspace import Call, Workspace
 
 Method = Literal["GET", "POST", "PATCH", "DELETE", "PUT"]
@@ -28,6 +28,37 @@ class BadMlflowRequest(BadInput):
 
     def __init__(self, *, problem: str) -> None:
         super().__init__(f"the request cannot be used: {problem}", problem=problem)
+
+
+class UnknownEndpoint(NotFound):
+    """MLflow has this address perhaps; Sightloop does not answer it."""
+
+    code = "SRV-061"
+
+    def __init__(self, *, method: str, path: str) -> None:
+        super().__init__(
+            what="endpoint",
+            name=f"{method} {path[:120]}",
+            hint="docs/mlflow.md lists those that Sightloop answers",
+        )
+
+
+class BodyIsNoObject(BadInput):
+    """The body is JSON of another kind."""
+
+    code = "SRV-063"
+
+    def __init__(self) -> None:
+        super().__init__("the request's body is JSON but no object; send fields by name")
+
+
+class NotSupported(BadInput):
+    """MLflow's servers can do without this, and so does Sightloop: clients then do it plainly."""
+
+    code = "SRV-062"
+
+    def __init__(self, *, what: str) -> None:
+        super().__init__(f"{what} are not supported; send and fetch files whole", what=what)
 
 
 class Endpoint(NamedTuple):
@@ -60,7 +91,8 @@ def read_body(kind: type[_Request], body: bytes, path_fields: Mapping[str, str])
     """The request in a JSON body, with the fields that stand in its address.
 
     Raises:
-        BadMlflowRequest: it is no JSON object, or a field is missing or of another kind.
+        BodyIsNoObject: it is JSON, but no object.
+        BadMlflowRequest: it is no JSON, or a field is missing or of another kind.
     """
     try:
         values = msgspec.json.decode(body or b"{}")
@@ -69,7 +101,7 @@ def read_body(kind: type[_Request], body: bytes, path_fields: Mapping[str, str])
     if isinstance(values, str):  # some clients encode twice
         return read_body(kind, values.encode(), path_fields)
     if not isinstance(values, dict):
-        raise BadMlflowRequest(problem="its body is not a JSON object")
+        raise BodyIsNoObject
     return read_fields(kind, {**values, **path_fields})
 
 

@@ -6,7 +6,12 @@ import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
-from sightloop.server.mlflow.runs import Pair, check_page_size, experiment_number
+from sightloop.server.mlflow.requests import (
+    Pair,
+    check_page_size,
+    experiment_number,
+    texts_of,
+)
 from sightloop.server.mlflow.shapes import experiment_shape
 from sightloop.tracking import limits
 from sightloop.tracking import organising as services
@@ -56,7 +61,7 @@ def create(workspace: Workspace, call: Call, request: CreateExperiment) -> Answe
         services.CreateExperiment(
             name=request.name,
             artifact_location=request.artifact_location,
-            tags={one.key: one.value for one in request.tags},
+            tags=texts_of(request.tags),
         ),
     )
     return {"experiment_id": str(number)}

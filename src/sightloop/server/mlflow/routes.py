@@ -11,43 +11,49 @@ from typing import Any, NamedTuple
 from litestar import HttpMethod, Request, Response, get, route
 from litestar.params import FromPath
 
-from sightloop.kernel.errors import NotFound, SightloopError
+from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.api import read_body as read_bytes
 from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
-from sightloop.server.mlflow import experiments, runs
-from sightloop.server.mlflow.answers import answer, answer_error
+from sightloop.server.mlflow import (
+    experiments,
+    logged_models,
+    metrics,
+    model_versions,
+    registered_models,
+    runs,
+)
+from sightloop.server.mlflow.answers import answer, answer_error, answer_mlflow_bug
 from sightloop.server.mlflow.artifact_routes import ENDPOINTS as ARTIFACT_ENDPOINTS
 from sightloop.server.mlflow.artifact_routes import (
     artifact_directory,
     delete_artifact,
     get_artifact,
+    presigned_download,
     put_artifact,
+    upload_in_parts,
 )
-from sightloop.server.mlflow.endpoints import Answer, Endpoint, read_body, read_query
+from sightloop.server.mlflow.endpoints import (
+    Answer,
+    Endpoint,
+    UnknownEndpoint,
+    read_body,
+    read_query,
+)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *experiments.ENDPOINTS,
     *runs.ENDPOINTS,
+    *metrics.ENDPOINTS,
+    *logged_models.ENDPOINTS,
+    *registered_models.ENDPOINTS,
+    *model_versions.ENDPOINTS,
     *ARTIFACT_ENDPOINTS,
 )
 PREFIXES = ("/api/2.0/mlflow", "/ajax-api/2.0/mlflow")
 VERSION = "3.17.2"
 """Of the MLflow whose answers ours are compared with; clients ask."""
-
-
-class UnknownEndpoint(NotFound):
-    """MLflow has this address perhaps; Sightloop does not answer it."""
-
-    code = "SRV-061"
-
-    def __init__(self, *, method: str, path: str) -> None:
-        super().__init__(
-            what="endpoint",
-            name=f"{method} {path[:120]}",
-            hint="docs/mlflow.md lists those that Sightloop answers",
-        )
 
 
 class _Found(NamedTuple):
@@ -59,6 +65,7 @@ class _Found(NamedTuple):
     [f"{prefix}/{{rest:path}}" for prefix in PREFIXES],
     http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PATCH, HttpMethod.DELETE],
     status_code=200,
+    exception_handlers={Exception: answer_mlflow_bug},
 )
 async def call_endpoint(rest: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """Answer as MLflow's server would."""
@@ -143,4 +150,6 @@ HANDLERS = (
     get_artifact,
     put_artifact,
     delete_artifact,
+    upload_in_parts,
+    presigned_download,
 )

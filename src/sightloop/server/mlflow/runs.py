@@ -10,24 +10,23 @@ from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
-from sightloop.server.mlflow.shapes import STATES, metric_shape, run_shape
+from sightloop.server.mlflow.requests import (
+    OfRun,
+    Pair,
+    check_page_size,
+    experiment_number,
+    texts_of,
+)
+from sightloop.server.mlflow.shapes import STATES, run_shape
 from sightloop.tracking import limits, recording
-from sightloop.tracking.conditions import Page, decode_token, encode_token
 from sightloop.tracking.errors import TagUnknown
 from sightloop.tracking.inputs import Dataset, DatasetInput, ModelLink, datasets_of, models_of
-from sightloop.tracking.points import metric_history
+from sightloop.tracking.logged_models import ModelPoint
 from sightloop.tracking.search import RunWithFacts, search_runs, with_facts
 from sightloop.tracking.store import find_run
 from sightloop.tracking.values import MetricPoint
 
 _VIEWS = {"ACTIVE_ONLY": False, "DELETED_ONLY": True, "ALL": None}
-
-
-class Pair(msgspec.Struct, frozen=True):
-    """A parameter or a tag."""
-
-    key: str
-    value: str = ""
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -37,24 +36,9 @@ class Metric(msgspec.Struct, frozen=True):
     value: float | str
     timestamp: int
     step: int = 0
-
-
-class OfRun(msgspec.Struct, frozen=True, kw_only=True):
-    """Clients of all ages name a run by one of two fields, or both."""
-
-    run_id: str = ""
-    run_uuid: str = ""
-
-    @property
-    def run(self) -> str:
-        """The run that is meant.
-
-        Raises:
-            BadMlflowRequest: none is.
-        """
-        if not (named := self.run_id or self.run_uuid):
-            raise BadMlflowRequest(problem="Object missing required field `run_id`")
-        return named
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
 
 
 class CreateRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,9 +84,9 @@ class DeleteTag(OfRun, frozen=True, kw_only=True):
 
 
 class LogBatch(OfRun, frozen=True, kw_only=True):
-    metrics: list[Metric] = []
-    params: list[Pair] = []
-    tags: list[Pair] = []
+    metrics: list[Metric] = msgspec.field(default_factory=list)
+    params: list[Pair] = msgspec.field(default_factory=list)
+    tags: list[Pair] = msgspec.field(default_factory=list)
 
 
 class InputDataset(msgspec.Struct, frozen=True):
@@ -116,18 +100,12 @@ class InputModel(msgspec.Struct, frozen=True):
 
 
 class LogInputs(OfRun, frozen=True, kw_only=True):
-    datasets: list[InputDataset] = []
-    models: list[InputModel] = []
+    datasets: list[InputDataset] = msgspec.field(default_factory=list)
+    models: list[InputModel] = msgspec.field(default_factory=list)
 
 
 class LogOutputs(OfRun, frozen=True, kw_only=True):
-    models: list[InputModel] = []
-
-
-class GetHistory(OfRun, frozen=True, kw_only=True):
-    metric_key: str
-    page_token: str = ""
-    max_results: int = limits.MAX_POINTS_PER_PAGE
+    models: list[InputModel] = msgspec.field(default_factory=list)
 
 
 def create_run(workspace: Workspace, call: Call, request: CreateRun) -> Answer:
@@ -139,7 +117,7 @@ def create_run(workspace: Workspace, call: Call, request: CreateRun) -> Answer:
             name=request.run_name,
             user=request.user_id,
             started_at_ms=request.start_time,
-            tags={one.key: one.value for one in request.tags},
+            tags=texts_of(request.tags),
         ),
     )
     return {"run": run_shape(begun)}
@@ -204,9 +182,9 @@ def search(workspace: Workspace, call: Call, request: SearchRuns) -> Answer:
 
 
 def log_metric(workspace: Workspace, call: Call, request: LogMetric) -> Answer:
-    point = _point(Metric(request.key, request.value, request.timestamp, request.step))
-    recording.log_batch(workspace, call, recording.LogBatch(run=request.run, metrics=[point]))
-    return {}
+    fields = {name: getattr(request, name) for name in Metric.__struct_fields__}
+    batch = LogBatch(run_id=request.run, metrics=[Metric(**fields)])
+    return log_batch(workspace, call, batch)
 
 
 def log_parameter(workspace: Workspace, call: Call, request: LogText) -> Answer:
@@ -239,7 +217,8 @@ def log_batch(workspace: Workspace, call: Call, request: LogBatch) -> Answer:
             run=request.run,
             metrics=[_point(one) for one in request.metrics],
             params=params,
-            tags={one.key: one.value for one in request.tags},
+            tags=texts_of(request.tags),
+            of_models=[_of_model(one, request.run) for one in request.metrics if one.model_id],
         ),
     )
     return {}
@@ -267,49 +246,6 @@ def log_outputs(workspace: Workspace, call: Call, request: LogOutputs) -> Answer
     return {}
 
 
-def get_history(workspace: Workspace, call: Call, request: GetHistory) -> Answer:
-    require(call.actor, Permission.READ)
-    limit = min(max(request.max_results, 1), limits.MAX_POINTS_PER_PAGE)
-    order = "history"
-    begin = decode_token(request.page_token, order=order)
-    with workspace.db.read() as tx:
-        run = find_run(tx, request.run)
-        after = None
-        if begin is not None:
-            step, at_ms, value = begin
-            after = MetricPoint(key=request.metric_key, value=float(value), step=step, at_ms=at_ms)
-        points = metric_history(tx, run.id, request.metric_key, after=after, limit=limit + 1)
-    page = points[:limit]
-    answer: Answer = {"metrics": [metric_shape(point) for point in page]}
-    if len(points) > limit:
-        last = page[-1]
-        answer["next_page_token"] = encode_token(
-            Page([last.step, last.at_ms, str(last.value)], order)
-        )
-    return answer
-
-
-def experiment_number(text: str) -> int:
-    """The number of an experiment as a client writes it.
-
-    Raises:
-        BadMlflowRequest: it is no number.
-    """
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise BadMlflowRequest(problem=f"experiment_id {text[:40]!r} is not a number")
-    return int(text)
-
-
-def check_page_size(given: int, limit: int) -> None:
-    """Return when a page may hold so many.
-
-    Raises:
-        BadMlflowRequest: it may not.
-    """
-    if not 1 <= given <= limit:
-        raise BadMlflowRequest(problem=f"max_results {given} is not between 1 and {limit}")
-
-
 def _is_twice(one: Pair, among: Sequence[Pair]) -> bool:
     return sum(other.key == one.key for other in among) > 1
 
@@ -321,6 +257,16 @@ def _point(metric: Metric) -> MetricPoint:
         problem = f"value {str(metric.value)[:40]!r} of metric {metric.key[:80]!r} is no number"
         raise BadMlflowRequest(problem=problem) from error
     return MetricPoint(key=metric.key, value=value, step=metric.step, at_ms=metric.timestamp)
+
+
+def _of_model(metric: Metric, run: str) -> ModelPoint:
+    return ModelPoint(
+        model=metric.model_id,
+        run=run,
+        point=_point(metric),
+        dataset_name=metric.dataset_name,
+        dataset_digest=metric.dataset_digest,
+    )
 
 
 def _shapes(tx: Tx, found: list[RunWithFacts]) -> list[Answer]:
@@ -347,5 +293,4 @@ ENDPOINTS = (
     Endpoint("POST", "runs/delete-tag", DeleteTag, delete_tag),
     Endpoint("POST", "runs/log-inputs", LogInputs, log_inputs),
     Endpoint("POST", "runs/outputs", LogOutputs, log_outputs),
-    Endpoint("GET", "metrics/get-history", GetHistory, get_history),
 )

@@ -8,6 +8,12 @@ from typing import Any
 
 from sightloop.tracking.experiments import Experiment
 from sightloop.tracking.inputs import DatasetInput, ModelLink
+from sightloop.tracking.logged_models import (
+    LoggedModel,
+    LoggedModelWithFacts,
+    ModelPoint,
+    ModelStatus,
+)
 from sightloop.tracking.search import RunWithFacts
 from sightloop.tracking.values import MetricPoint, RunState
 
@@ -25,7 +31,7 @@ def run_shape(
     found: RunWithFacts,
     datasets: Sequence[DatasetInput] = (),
     models: Sequence[ModelLink] = (),
-    outputs: Sequence[ModelLink] = (),
+    outputs: Sequence[ModelLink] | None = None,
 ) -> dict[str, Any]:
     """A run with everything that is listed with it."""
     run = found.run
@@ -44,17 +50,53 @@ def run_shape(
         info["end_time"] = run.ended_at_ms
     shape: dict[str, Any] = {
         "info": info,
-        "data": {
-            "metrics": [metric_shape(point) for point in found.metrics],
-            "params": pairs(found.params),
-            "tags": pairs(found.tags),
-        },
+        "data": without_empty(
+            metrics=[metric_shape(point) for point in found.metrics],
+            params=pairs(found.params),
+            tags=pairs(found.tags),
+        ),
         "inputs": inputs_shape(datasets, models),
     }
-    if outputs:
+    if outputs is not None:
         links = [{"model_id": one.model, "step": one.step} for one in outputs]
-        shape["outputs"] = {"model_outputs": links}
+        shape["outputs"] = without_empty(model_outputs=links)
     return shape
+
+
+MODEL_STATUS: Mapping[ModelStatus, str] = {
+    "pending": "LOGGED_MODEL_PENDING",
+    "ready": "LOGGED_MODEL_READY",
+    "failed": "LOGGED_MODEL_UPLOAD_FAILED",
+}
+
+
+def logged_model_shape(found: LoggedModelWithFacts) -> dict[str, Any]:
+    """A logged model with everything that is listed with it."""
+    model = found.model
+    info: dict[str, Any] = {
+        "model_id": model.id,
+        "experiment_id": str(model.experiment),
+        "name": model.name,
+        "creation_timestamp_ms": model.created_at_ms,
+        "last_updated_timestamp_ms": model.updated_at_ms,
+        "artifact_uri": logged_model_uri(model),
+        "status": MODEL_STATUS[model.status],
+        "model_type": model.model_type,
+        "source_run_id": model.source_run,
+    }
+    if found.tags:
+        info["tags"] = pairs(found.tags.items())
+    data: dict[str, Any] = {}
+    if found.params:
+        data["params"] = pairs(found.params.items())
+    if found.points:
+        data["metrics"] = [_model_point_shape(one) for one in found.points]
+    return {"info": info, "data": data}
+
+
+def logged_model_uri(model: LoggedModel) -> str:
+    """Where its files are."""
+    return f"mlflow-artifacts:/{model.experiment}/models/{model.id}/artifacts"
 
 
 def inputs_shape(datasets: Sequence[DatasetInput], models: Sequence[ModelLink]) -> dict[str, Any]:
@@ -99,15 +141,28 @@ def experiment_shape(one: Experiment) -> dict[str, Any]:
         "lifecycle_stage": lifecycle(one.is_deleted),
         "last_update_time": one.updated_at_ms,
         "creation_time": one.created_at_ms,
+        "workspace": "default",
     }
     if one.tags:
         shape["tags"] = pairs(one.tags.items())
     return shape
 
 
+def without_empty(**lists: list[Any]) -> dict[str, Any]:
+    """The lists that hold something; MLflow's JSON leaves out those that do not."""
+    return {name: one for name, one in lists.items() if one}
+
+
 def lifecycle(is_deleted: bool) -> str:
     """How MLflow says whether something is deleted."""
     return "deleted" if is_deleted else "active"
+
+
+def _model_point_shape(one: ModelPoint) -> dict[str, Any]:
+    shape = metric_shape(one.point)
+    if one.dataset_name:
+        shape |= {"dataset_name": one.dataset_name, "dataset_digest": one.dataset_digest}
+    return shape | {"model_id": one.model, "run_id": one.run}
 
 
 def pairs(values: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

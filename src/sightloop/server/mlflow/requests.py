@@ -1,0 +1,71 @@
+"""What several of MLflow's requests have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from sightloop.server.mlflow.endpoints import BadMlflowRequest
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """A parameter or a tag."""
+
+    key: str
+    value: str = ""
+
+
+class OfRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of all ages name a run by one of two fields, or both."""
+
+    run_id: str = ""
+    run_uuid: str = ""
+
+    @property
+    def run(self) -> str:
+        """The run that is meant.
+
+        Raises:
+            BadMlflowRequest: none is.
+        """
+        if not (named := self.run_id or self.run_uuid):
+            raise BadMlflowRequest(problem="Object missing required field `run_id`")
+        return named
+
+
+def texts_of(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Values by key; the last of a key counts."""
+    return {one.key: one.value for one in pairs}
+
+
+def experiment_number(text: str) -> int:
+    """The number of an experiment as a client writes it.
+
+    Raises:
+        BadMlflowRequest: it is no number.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BadMlflowRequest(problem=f"experiment_id {text[:40]!r} is not a number")
+    return int(text)
+
+
+def check_page_size(given: int, limit: int) -> None:
+    """Return when a page may hold so many.
+
+    Raises:
+        BadMlflowRequest: it may not.
+    """
+    if not 1 <= given <= limit:
+        raise BadMlflowRequest(problem=f"max_results {given} is not between 1 and {limit}")
+
+
+def version_number(text: str) -> int:
+    """The number of a model's version as a client writes it.
+
+    Raises:
+        BadMlflowRequest: it is no number.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise BadMlflowRequest(problem=f"version {text[:40]!r} is not a number")
+    return int(text)

@@ -1,0 +1,31 @@
+"""A workspace, its application, and a client that speaks to it as MLflow's does."""
+
+from collections.abc import Iterator
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from sightloop.kernel.workspace import Workspace
+from sightloop.server.app import build_app
+from sightloop.wiring import create_workspace, ensure_token
+from tests.server.mlflow.wire import Mlflow
+
+
+# Shared by the tests of a module, each of which makes runs of its own.
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    opened = create_workspace(tmp_path_factory.mktemp("mlflow"), {})
+    yield opened
+    opened.db.close()
+
+
+@pytest.fixture(scope="module")
+def http(workspace: Workspace) -> Iterator[TestClient[Litestar]]:
+    with TestClient(build_app(workspace), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def mlflow(workspace: Workspace, http: TestClient[Litestar]) -> Mlflow:
+    return Mlflow(http, ensure_token(workspace))
