@@ -1,0 +1,202 @@
+"""The scalars among thousands of events, as columns. Pure.
+
+Events that log scalars look alike: of those with one length, nearly all differ only in time, step,
+name and value. So one of them is read by hand, which tells at which bytes these lie, and all that
+have the same bytes everywhere else are read at once. What is left goes through `events`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from sightloop.tracking.tensorboard.crc32c import Bytes
+from sightloop.tracking.tensorboard.events import is_scalar_metadata, scalar_in_tensor
+from sightloop.tracking.tensorboard.wire import (
+    FIXED32,
+    FIXED64,
+    LENGTH,
+    VARINT,
+    BrokenMessage,
+    fields,
+)
+
+_MAX_LAYOUTS = 24
+"""Of events with one length; what fits none of them is read one by one."""
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+class ScalarColumns(NamedTuple):
+    """Scalars in no particular order, column by column, each (n,)."""
+
+    tags: list[str]
+    tag_index: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    wall_times_s: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+class Layout(NamedTuple):
+    """Which bytes of an event hold what."""
+
+    wall_time: int
+    step: slice
+    """Empty where no step was written, which means 0."""
+    tag: slice
+    value: int
+    is_double: bool
+
+
+def read_scalars(
+    buffer: Bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> tuple[ScalarColumns, NDArray[np.int64]]:
+    """The scalars among these records, and the positions (in `starts`) of all other records."""
+    parts: list[ScalarColumns] = []
+    others: list[NDArray[np.int64]] = []
+    for length in np.unique(lengths).tolist():
+        mine = np.flatnonzero(lengths == length)
+        if not length:
+            others.append(mine)
+            continue
+        rows = sliding_window_view(buffer, length)[starts[mine]]
+        left = np.arange(len(mine))
+        for _ in range(_MAX_LAYOUTS):
+            if not len(left):
+                break
+            layout = layout_of(rows[left[0]].tobytes())
+            if layout is None:
+                others.append(mine[left[:1]])
+                left = left[1:]
+                continue
+            alike = _alike(rows, left, layout)
+            is_all = len(left) == len(rows) and alike.all()
+            parts.append(_columns(rows if is_all else rows[left[alike]], layout))
+            left = left[~alike]
+        others.append(mine[left])
+    rest = np.concatenate(others) if others else np.zeros(0, dtype=np.int64)
+    return joined(parts), np.sort(rest)
+
+
+def joined(parts: list[ScalarColumns]) -> ScalarColumns:
+    """All parts as one; a tag stands once in `tags`."""
+    numbers: dict[str, int] = {}
+    indexes = []
+    for part in parts:
+        renumbered = np.array(
+            [numbers.setdefault(tag, len(numbers)) for tag in part.tags], dtype=np.int64
+        )
+        indexes.append(renumbered[part.tag_index])
+    return ScalarColumns(
+        list(numbers),
+        np.concatenate([*indexes, np.zeros(0, np.int64)]),
+        np.concatenate([*(part.steps for part in parts), np.zeros(0, np.int64)]),
+        np.concatenate([*(part.wall_times_s for part in parts), np.zeros(0)]),
+        np.concatenate([*(part.values for part in parts), np.zeros(0)]),
+    )
+
+
+def layout_of(event: bytes) -> Layout | None:
+    """Where the event holds what, if all it says is one scalar."""
+    try:
+        found = {field.number: field for field in fields(event)}
+        summary, wall_time = found.pop(5), found.pop(1)
+        step = found.pop(2, None)
+        (value,) = fields(event, summary.start, summary.end)
+        parts = list(fields(event, value.start, value.end))
+    except (BrokenMessage, KeyError, ValueError):
+        return None
+    kinds = (summary.kind, wall_time.kind, value.kind, value.number)
+    if found or kinds != (LENGTH, FIXED64, LENGTH, 1) or (step and step.kind != VARINT):
+        return None
+    inside = {part.number: part for part in parts}
+    tag, simple, tensor, metadata = (inside.pop(number, None) for number in (1, 2, 8, 9))
+    is_twice = len(parts) != len(inside) + sum(p is not None for p in (tag, simple, tensor, metadata))
+    if is_twice or tag is None or inside.keys() - {7} or (simple is None) == (tensor is None):
+        return None
+    if metadata and not is_scalar_metadata(event[metadata.start : metadata.end]):
+        return None
+    if simple is not None:
+        place, is_double = simple.start, False
+        if simple.kind != FIXED32:
+            return None
+    else:
+        assert tensor is not None, "one of both is there"
+        scalar = scalar_in_tensor(event, tensor.start, tensor.end)
+        if scalar is None:
+            return None
+        place, is_double = scalar
+    return Layout(
+        wall_time.start,
+        slice(step.start, step.end) if step else slice(0, 0),
+        slice(tag.start, tag.end),
+        place,
+        is_double,
+    )
+
+
+def _alike(rows: Bytes, left: NDArray[np.int64], layout: Layout) -> NDArray[np.bool_]:
+    """(len(left),) which of these rows have the layout of the first."""
+    first = rows[left[0]]
+    given = np.full(len(first), 0xFF, dtype=np.uint8)
+    given[layout.wall_time : layout.wall_time + 8] = 0
+    given[layout.step] = 0x80  # how long a number is must agree, not the number
+    given[layout.tag] = 0
+    given[layout.value : layout.value + (8 if layout.is_double else 4)] = 0
+    alike = np.ones(len(left), dtype=np.bool_)
+    is_all = len(left) == len(rows)
+    for column in np.flatnonzero(given):
+        values = rows[:, column] if is_all else rows[left, column]
+        if given[column] == 0xFF:
+            alike &= values == first[column]
+        else:
+            alike &= (values & 0x80) == (first[column] & 0x80)
+    return alike
+
+
+def _columns(rows: Bytes, layout: Layout) -> ScalarColumns:
+    """The columns of rows that all have the layout."""
+    tags, tag_index = _tags(rows[:, layout.tag])
+    steps = np.zeros(len(rows), dtype=np.uint64)
+    for place, column in enumerate(range(layout.step.start, layout.step.stop)):
+        part = (rows[:, column] & 0x7F).astype(np.uint64)
+        steps |= part << np.uint64(7 * place)
+    values = _numbers(rows, layout.value, "<f8" if layout.is_double else "<f4")
+    return ScalarColumns(
+        tags,
+        tag_index,
+        steps.view(np.int64),
+        _numbers(rows, layout.wall_time, "<f8"),
+        values.astype(np.float64),
+    )
+
+
+def _numbers(rows: Bytes, start: int, kind: str) -> NDArray[np.float64]:
+    width = int(kind[-1])
+    return np.ascontiguousarray(rows[:, start : start + width]).view(kind)[:, 0]
+
+
+def _tags(names: Bytes) -> tuple[list[str], NDArray[np.int64]]:
+    """The different rows as text, and for each row which it is."""
+    n, width = names.shape
+    padded = np.zeros((n, max(-(-width // 8), 1) * 8), dtype=np.uint8)
+    padded[:, :width] = names
+    words = padded.view("<u8")
+    if (words == words[0]).all():
+        return [_text(names[0])], np.zeros(n, dtype=np.int64)
+    mixed = np.zeros(n, dtype=np.uint64)
+    for column in words.T:
+        mixed = (mixed ^ column) * _MULTIPLIER
+        mixed ^= mixed >> np.uint64(32)
+    _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+    if not (words == words[first][inverse]).all():  # two names with one hash: compare them whole
+        _, first, inverse = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    return [_text(names[row]) for row in first], inverse.astype(np.int64).reshape(n)
+
+
+def _text(name: Bytes) -> str:
+    # As protobuf's own parser would refuse it, but a name is no reason to lose a point.
+    return name.tobytes().decode("utf-8", errors="replace")
