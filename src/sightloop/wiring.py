@@ -37,6 +37,7 @@ ROOMS_WITH_TABLES = (
     "datasets.store",
     "datasets.tombstones",
     "tracking.tables",
+    "tracking.importing.marks",
     "tracking.inputs",
     "training.store",
     "evaluation.store",

@@ -177,3 +177,42 @@ class BadFilter(BadInput):
             at=at + 1,
             problem=problem,
         )
+
+
+class NothingToImport(BadInput):
+    """The folder or file holds no runs that can be read."""
+
+    code = "TRACK-040"
+
+    def __init__(self, *, path: str, wanted: str) -> None:
+        super().__init__(
+            f"{path} holds no {wanted}; name the folder of TensorBoard logs, of Ultralytics runs, "
+            "MLflow's `mlruns` or its `mlflow.db`",
+            path=path,
+            wanted=wanted,
+        )
+
+
+class UnreadableSource(BadInput):
+    """What should be imported cannot be read; nothing of it was kept."""
+
+    code = "TRACK-041"
+
+    def __init__(self, *, path: str, problem: str) -> None:
+        super().__init__(
+            f"{path} cannot be imported: {problem}; it was left as it is, and what was imported "
+            "before it stays",
+            path=path,
+            problem=problem,
+        )
+
+
+class ExportBlocked(Refused):
+    """A file of somebody else is where an exported one should be."""
+
+    code = "TRACK-042"
+
+    def __init__(self, *, path: str, problem: str) -> None:
+        super().__init__(
+            f"{path} {problem}; export to another folder", path=path, problem=problem
+        )
