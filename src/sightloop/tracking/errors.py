@@ -208,11 +208,9 @@ class UnreadableSource(BadInput):
 
 
 class ExportBlocked(Refused):
-    """A file of somebody else is where an exported one should be."""
+    """The folder to export to cannot be one."""
 
     code = "TRACK-042"
 
-    def __init__(self, *, path: str, problem: str) -> None:
-        super().__init__(
-            f"{path} {problem}; export to another folder", path=path, problem=problem
-        )
+    def __init__(self, *, path: str) -> None:
+        super().__init__(f"{path} is a file; name a folder to export to", path=path)

@@ -96,13 +96,17 @@ def _files(folder: Path) -> Iterator[Kept]:
 
 
 def _local_artifacts(run: MlflowRun, root: Path) -> Path | None:
-    """Where the run's artifacts lie; a store that was moved is looked for beside its root."""
+    """Where the run's artifacts lie; a store that was moved is looked for beside its root.
+
+    Only a folder that is named after the run, as MLflow does: a store that somebody else wrote
+    must not make us keep the files of another folder.
+    """
     parts = urlsplit(run.artifact_uri)
     path = Path(unquote(parts.path))
-    candidates = [path] if parts.scheme in ("file", "") and run.artifact_uri else []
-    if run.uuid in path.parts:  # .../EXPERIMENT/RUN/artifacts
-        place = path.parts.index(run.uuid)
-        tail = Path(*path.parts[max(place - 1, 0) :])
-        tail = tail.relative_to(tail.anchor) if tail.is_absolute() else tail
-        candidates += [root / top / tail for top in ("", "mlruns", "mlartifacts")]
+    if run.uuid not in path.parts or ".." in path.parts:
+        return None
+    candidates = [path] if parts.scheme in ("file", "") else []
+    place = path.parts.index(run.uuid)  # .../EXPERIMENT/RUN/artifacts
+    tail = Path(*[part for part in path.parts[max(place - 1, 0) :] if part != path.anchor])
+    candidates += [root / top / tail for top in ("", "mlruns", "mlartifacts")]
     return next((one for one in candidates if one.is_dir()), None)

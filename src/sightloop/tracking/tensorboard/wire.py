@@ -113,8 +113,3 @@ def varint_field(number: int, value: int) -> bytes:
 def double_field(number: int, value: float) -> bytes:
     """A field with a double."""
     return varint(number << 3 | FIXED64) + struct.pack("<d", value)
-
-
-def single_field(number: int, value: float) -> bytes:
-    """A field with a float of 32 bits."""
-    return varint(number << 3 | FIXED32) + struct.pack("<f", value)
