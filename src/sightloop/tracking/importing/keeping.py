@@ -110,9 +110,7 @@ class Keeper:
             self.told.n_points += n_new
             self.told.n_points_known += len(part.steps) - n_new
 
-    def keep_files(
-        self, files: Iterable[Kept], *, mark: tuple[str, int] | None = None
-    ) -> None:
+    def keep_files(self, files: Iterable[Kept], *, mark: tuple[str, int] | None = None) -> None:
         """Keep files as artifacts, and note how far a source was read with it."""
         rows: dict[str, tuple[Digest, int]] = {}
         with self._workspace.blobs.protected():

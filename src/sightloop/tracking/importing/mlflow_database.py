@@ -113,7 +113,8 @@ def _metrics(source: sqlite3.Connection, uuid: str) -> Iterator[tuple[str, Metri
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         for key, mine in groupby(rows, key=lambda row: row[0]):
             found = [
-                (step, at_ms, math.nan if value is None else value) for _, step, at_ms, value in mine
+                (step, at_ms, math.nan if value is None else value)
+                for _, step, at_ms, value in mine
             ]
             yield key, infinite_again(columns_of(found))
 

@@ -82,7 +82,9 @@ def _run(folder: Path, meta: _Meta, uuid: str, experiment: str, account: Account
         status=_STATUS.get(status, str(status)) if isinstance(status, int) else str(status),
         started_at_ms=_whole(meta.get("start_time")) or 0,
         ended_at_ms=_whole(meta.get("end_time")),
-        artifact_uri=str(local if local.is_dir() and any(local.iterdir()) else meta.get("artifact_uri") or local),
+        artifact_uri=str(
+            local if local.is_dir() and any(local.iterdir()) else meta.get("artifact_uri") or local
+        ),
         params=_texts(folder / "params"),
         tags=_texts(folder / "tags"),
         datasets=list(_datasets(folder, account)),
@@ -122,7 +124,9 @@ def _metrics(folder: Path, account: Account) -> Iterator[tuple[str, MetricColumn
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             parts = line.split()  # a time, a value, a step, and since MLflow 3 data set and model
             try:
-                rows.append((int(parts[2]) if len(parts) > 2 else 0, int(parts[0]), float(parts[1])))
+                rows.append(
+                    (int(parts[2]) if len(parts) > 2 else 0, int(parts[0]), float(parts[1]))
+                )
             except (ValueError, IndexError):
                 account.skip(str(path), "line of a metric", "it is not: time value step")
         try:

@@ -156,7 +156,9 @@ class _Pending:
         good = (times_s >= 0) & (times_s < _MAX_TIME_S)
         self._keeper.skip("points", "their time cannot be right", int((~good).sum()))
         at_ms = np.where(good, np.rint(np.where(good, times_s, 0) * 1000), -1).astype(np.int64)
-        order = np.argsort(np.where(good, scalars.tag_index, -1), kind="stable")[int((~good).sum()) :]
+        order = np.argsort(np.where(good, scalars.tag_index, -1), kind="stable")[
+            int((~good).sum()) :
+        ]
         edges = np.searchsorted(scalars.tag_index[order], np.arange(len(scalars.tags) + 1))
         for number, tag in enumerate(scalars.tags):
             mine = order[edges[number] : edges[number + 1]]

@@ -56,7 +56,9 @@ def _import_folder(
     settings = folder / SETTINGS
     begun = settings if settings.is_file() else folder / RESULTS
     found = Found(
-        experiment=experiment or params.get("project", "").rpartition("/")[2] or root.resolve().name,
+        experiment=experiment
+        or params.get("project", "").rpartition("/")[2]
+        or root.resolve().name,
         name=name_below(folder, root),
         source=source,
         identities=[_identity(folder)],

@@ -142,7 +142,9 @@ def _zeros_table(doublings: int) -> Sums:
     single = np.arange(256, dtype=np.uint32)
     places = [single << np.uint32(8 * place) for place in range(4)]
     bytes_table = _byte_table()
-    return np.stack([bytes_table[part & np.uint32(0xFF)] ^ (part >> np.uint32(8)) for part in places])
+    return np.stack(
+        [bytes_table[part & np.uint32(0xFF)] ^ (part >> np.uint32(8)) for part in places]
+    )
 
 
 @cache
@@ -150,7 +152,9 @@ def _byte_table() -> Sums:
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         is_odd = table & np.uint32(1) == 1
-        table = np.where(is_odd, (table >> np.uint32(1)) ^ np.uint32(_POLYNOMIAL), table >> np.uint32(1))
+        table = np.where(
+            is_odd, (table >> np.uint32(1)) ^ np.uint32(_POLYNOMIAL), table >> np.uint32(1)
+        )
     return table
 
 

@@ -192,9 +192,8 @@ def _plugin(metadata: bytes) -> tuple[str, bytes]:
 
 
 def _legacy_media(kind: str, message: bytes) -> Content:
-    wanted = 4 if kind == "images" else 4
     for field in fields(message):
-        if (field.number, field.kind) == (wanted, LENGTH):
+        if (field.number, field.kind) == (4, LENGTH):
             return Media(kind, [message[field.start : field.end]])
     return Other(f"{kind} without content")
 
@@ -230,7 +229,10 @@ def _of_tensor(tensor: bytes, plugin: str) -> Content:
     array = _numbers_of(kind, numbers)
     if array is None:
         return Other(plugin or f"tensor of type {kind}")
-    if plugin == "histograms" and len(array) % 3 == 0:
+    # Metadata may have stood in a part of the file that is not read again: then the shape tells.
+    if plugin == "histograms" or (not plugin and len(shape) == 2 and shape[1] == 3):
+        if len(array) % 3:
+            raise BrokenMessage("a histogram's rows are not left, right, count")
         left, right, counts = array.reshape(-1, 3).T.tolist()
         return Histogram([*left[:1], *right], counts)
     if len(array) == 1 and all(side == 1 for side in shape) and plugin in ("", "scalars"):
@@ -245,7 +247,9 @@ def _shape(message: bytes) -> Iterator[int]:
             yield signed(read_varint(message, sizes[0].start, sizes[0].end)[0]) if sizes else 0
 
 
-def _numbers_of(kind: int, numbers: dict[int, bytes]) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+def _numbers_of(
+    kind: int, numbers: dict[int, bytes]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
     for number, layout in ((4, _NUMPY.get(kind)), *_VALUES.items()):
         content = numbers.get(number)
         if content and layout:
@@ -256,13 +260,15 @@ def _numbers_of(kind: int, numbers: dict[int, bytes]) -> np.ndarray[tuple[int], 
 
 
 def _of_texts(texts: list[bytes], plugin: str) -> Content:
-    if plugin == "images":  # width and height go first
+    is_picture = len(texts) > 2 and texts[0].isdigit() and texts[1].isdigit()
+    if plugin == "images" or (not plugin and is_picture):  # width and height go first
         return Media("images", texts[2:])
-    if plugin == "audio":  # a sound and its label in turn
+    is_sound = bool(texts) and texts[0].startswith(b"RIFF")
+    if plugin == "audio" or (not plugin and is_sound):  # a sound and its label in turn
         return Media("audio", texts[::2])
-    if plugin == "text":
+    if plugin in ("text", ""):
         return Media("text", texts)
-    return Other(plugin or "tensor of texts")
+    return Other(plugin)
 
 
 def _parameters(content: bytes) -> Content:

@@ -74,9 +74,7 @@ def find_header(buffer: Bytes, at: int) -> int | None:
 def frame(content: bytes) -> bytes:
     """The record that holds these bytes."""
     length = struct.pack("<Q", len(content))
-    return b"".join(
-        (length, _packed(masked_crc(length)), content, _packed(masked_crc(content)))
-    )
+    return b"".join((length, _packed(masked_crc(length)), content, _packed(masked_crc(content))))
 
 
 def frame_all(contents: list[bytes]) -> bytes:

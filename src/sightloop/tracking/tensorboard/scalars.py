@@ -21,6 +21,7 @@ from sightloop.tracking.tensorboard.wire import (
     LENGTH,
     VARINT,
     BrokenMessage,
+    Field,
     fields,
 )
 
@@ -102,40 +103,45 @@ def joined(parts: list[ScalarColumns]) -> ScalarColumns:
 def layout_of(event: bytes) -> Layout | None:
     """Where the event holds what, if all it says is one scalar."""
     try:
-        found = {field.number: field for field in fields(event)}
-        summary, wall_time = found.pop(5), found.pop(1)
-        step = found.pop(2, None)
-        (value,) = fields(event, summary.start, summary.end)
-        parts = list(fields(event, value.start, value.end))
-    except (BrokenMessage, KeyError, ValueError):
+        return _layout(event)
+    except BrokenMessage:
         return None
-    kinds = (summary.kind, wall_time.kind, value.kind, value.number)
-    if found or kinds != (LENGTH, FIXED64, LENGTH, 1) or (step and step.kind != VARINT):
+
+
+def _layout(event: bytes) -> Layout | None:
+    top = _once_each(event, 0, len(event), {1: FIXED64, 2: VARINT, 5: LENGTH})
+    if top is None or 1 not in top or 5 not in top:
         return None
-    inside = {part.number: part for part in parts}
-    tag, simple, tensor, metadata = (inside.pop(number, None) for number in (1, 2, 8, 9))
-    is_twice = len(parts) != len(inside) + sum(p is not None for p in (tag, simple, tensor, metadata))
-    if is_twice or tag is None or inside.keys() - {7} or (simple is None) == (tensor is None):
+    summary = _once_each(event, top[5].start, top[5].end, {1: LENGTH})
+    if not summary:
         return None
-    if metadata and not is_scalar_metadata(event[metadata.start : metadata.end]):
+    kinds = {1: LENGTH, 2: FIXED32, 7: LENGTH, 8: LENGTH, 9: LENGTH}
+    value = _once_each(event, summary[1].start, summary[1].end, kinds)
+    if value is None or 1 not in value or (2 in value) == (8 in value):
         return None
-    if simple is not None:
-        place, is_double = simple.start, False
-        if simple.kind != FIXED32:
-            return None
+    if 9 in value and not is_scalar_metadata(event[value[9].start : value[9].end]):
+        return None
+    place: tuple[int, bool] | None
+    if 2 in value:
+        place = (value[2].start, False)
     else:
-        assert tensor is not None, "one of both is there"
-        scalar = scalar_in_tensor(event, tensor.start, tensor.end)
-        if scalar is None:
+        place = scalar_in_tensor(event, value[8].start, value[8].end)
+    if place is None:
+        return None
+    step = slice(top[2].start, top[2].end) if 2 in top else slice(0, 0)
+    return Layout(top[1].start, step, slice(value[1].start, value[1].end), *place)
+
+
+def _once_each(
+    message: bytes, start: int, end: int, kinds: dict[int, int]
+) -> dict[int, Field] | None:
+    """The fields by number; None if one is there twice, or is another than these."""
+    found: dict[int, Field] = {}
+    for field in fields(message, start, end):
+        if field.number in found or kinds.get(field.number) != field.kind:
             return None
-        place, is_double = scalar
-    return Layout(
-        wall_time.start,
-        slice(step.start, step.end) if step else slice(0, 0),
-        slice(tag.start, tag.end),
-        place,
-        is_double,
-    )
+        found[field.number] = field
+    return found
 
 
 def _alike(rows: Bytes, left: NDArray[np.int64], layout: Layout) -> NDArray[np.bool_]:
