@@ -148,8 +148,8 @@ class Keeper:
         """Note how and when the run ended, as far as its source knows."""
         with self._workspace.db.write() as tx:
             run = store.find_run(tx, self.run)
-            before = run.ended_at_ms if run.ended_at_ms is not None else ended_at_ms
-            ended = ended_at_ms if ended_at_ms is None else max(ended_at_ms, before or 0)
+            times = [at_ms for at_ms in (run.ended_at_ms, ended_at_ms) if at_ms is not None]
+            ended = max(times, default=None)
             reason = f"imported from {self._found.source}"
             changed = msgspec.structs.replace(
                 run, state=state, ended_at_ms=ended, exit_reason=reason

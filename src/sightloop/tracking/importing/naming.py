@@ -23,9 +23,9 @@ class Logged(NamedTuple):
 
 
 def media_name(kind: str, tag: str, step: int, index: int, content: bytes) -> str:
-    """The artifact for the `index`-th picture, sound or text of a tag at a step.
+    r"""The artifact for the `index`-th picture, sound or text of a tag at a step.
 
-    >>> media_name("images", "val/masks", 3, 0, b"\\xff\\xd8\\xff...")
+    >>> media_name("images", "val/masks", 3, 0, b"\xff\xd8\xff...")
     'images/val/masks/3.jpg'
     """
     suffix = ".md" if kind == _TEXT else suffix_of(content)
@@ -54,13 +54,13 @@ def logged_image(name: str) -> Logged | None:
     number = step[:1] + step[1:].partition("-")[0]
     if top != _IMAGES or not tag or not number.lstrip("-").isdecimal():
         return None
-    return Logged(unquote(tag), int(number))
+    return Logged(_unquoted(tag), int(number))
 
 
 def logged_histograms(name: str) -> str | None:
     """The tag whose histograms the artifact holds; None for an artifact with another name."""
     is_one = name.startswith(f"{_HISTOGRAMS}/") and name.endswith(".jsonl")
-    return unquote(name[len(_HISTOGRAMS) + 1 : -len(".jsonl")]) if is_one else None
+    return _unquoted(name[len(_HISTOGRAMS) + 1 : -len(".jsonl")]) if is_one else None
 
 
 def suffix_of(content: bytes) -> str:
@@ -72,7 +72,7 @@ def suffix_of(content: bytes) -> str:
 
 
 def quoted(tag: str) -> str:
-    r"""The tag as a path that stays below its folder; `unquote` takes it back.
+    r"""The tag as a path that stays below its folder; different tags have different ones.
 
     >>> quoted("a//b\\c"), quoted("50%")
     ('a/%/b%5Cc', '50%25')
@@ -86,3 +86,7 @@ def _segment(part: str) -> str:
     if not part:
         return "%"
     return f"%2E{part[1:]}" if part in (".", "..") else part
+
+
+def _unquoted(path: str) -> str:
+    return "/".join("" if part == "%" else unquote(part) for part in path.split("/"))

@@ -10,8 +10,7 @@ Source: TensorFlow's event.proto, summary.proto, tensor.proto; TensorBoard's hpa
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -104,9 +103,12 @@ def decode_event(event: bytes, plugins: Plugins) -> Event:
         elif (field.number, field.kind) == (2, VARINT):
             step = signed(read_varint(event, field.start, field.end)[0])
         elif (field.number, field.kind) == (5, LENGTH):
-            for part in fields(event, field.start, field.end):
-                if (part.number, part.kind) == (1, LENGTH):
-                    values.append(_value(event[part.start : part.end], plugins))
+            parts = fields(event, field.start, field.end)
+            values += [
+                _value(event[part.start : part.end], plugins)
+                for part in parts
+                if (part.number, part.kind) == (1, LENGTH)
+            ]
         elif field.number in _OTHER_EVENTS:
             values.append(Value("", Other(_OTHER_EVENTS[field.number])))
     return Event(wall_time_s, step, values)
@@ -150,25 +152,20 @@ def scalar_in_tensor(message: bytes, start: int, end: int) -> tuple[int, bool] |
 
 
 def _value(value: bytes, plugins: Plugins) -> Value:
-    tag, found, tensor, plugin, metadata = "", None, None, "", b""
+    tag, tensor, plugin, metadata = "", None, "", b""
+    found: Content | None = None
     for field in fields(value):
         content = value[field.start : field.end]
         if (field.number, field.kind) == (2, FIXED32):
             found = Scalar(single(value, field.start))
-        elif field.kind != LENGTH:
-            continue
-        elif field.number == 1:
+        elif field.kind == LENGTH and field.number == 1:
             tag = content.decode("utf-8", errors="replace")
-        elif field.number == 4:
-            found = _legacy_media("images", content)
-        elif field.number == 6:
-            found = _legacy_media("audio", content)
-        elif field.number == 5:
-            found = _legacy_histogram(content)
-        elif field.number == 8:
+        elif field.kind == LENGTH and field.number == 8:
             tensor = content
-        elif field.number == 9:
+        elif field.kind == LENGTH and field.number == 9:
             plugin, metadata = _plugin(content)
+        elif field.kind == LENGTH and field.number in _LEGACY:
+            found = _LEGACY[field.number](content)
     if plugin:
         plugins[tag] = plugin
     if plugin == "hparams":
@@ -191,7 +188,15 @@ def _plugin(metadata: bytes) -> tuple[str, bytes]:
     return name, content
 
 
-def _legacy_media(kind: str, message: bytes) -> Content:
+def _legacy_image(message: bytes) -> Content:
+    return _encoded("images", message)
+
+
+def _legacy_audio(message: bytes) -> Content:
+    return _encoded("audio", message)
+
+
+def _encoded(kind: str, message: bytes) -> Content:
     for field in fields(message):
         if (field.number, field.kind) == (4, LENGTH):
             return Media(kind, [message[field.start : field.end]])
@@ -210,6 +215,14 @@ def _legacy_histogram(message: bytes) -> Content:
     ends, counts = (np.frombuffer(packed[number], "<f8").tolist() for number in (6, 7))
     # The first bucket is open below and the last above; the least value closes one.
     return Histogram([min([least, *ends[:1]]), *ends], counts)
+
+
+_LEGACY: dict[int, Callable[[bytes], Content]] = {
+    4: _legacy_image,
+    5: _legacy_histogram,
+    6: _legacy_audio,
+}
+"""Fields of a value that say themselves what they hold."""
 
 
 def _of_tensor(tensor: bytes, plugin: str) -> Content:
