@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -58,7 +60,7 @@ def imported(found: ImportedRuns) -> RenderableType:
 def exported(found: ExportedRuns) -> RenderableType:
     """Where each run was written."""
     return table(
-        ("run", "n points", "n images", "n histograms", "n left out", "file"),
+        ("run", "n points", "n images", "n histograms", "n left out", "folder"),
         (
             (
                 one.run,
@@ -66,7 +68,7 @@ def exported(found: ExportedRuns) -> RenderableType:
                 one.n_images,
                 one.n_histograms,
                 one.n_left_out,
-                one.file,
+                str(Path(one.file).parent),
             )
             for one in found.runs
         ),
