@@ -31,6 +31,10 @@ class MetricColumns(NamedTuple):
     at_ms: NDArray[np.int64]
     values: NDArray[np.float64]
 
+    def only(self, which: slice | NDArray[np.bool_]) -> MetricColumns:
+        """These of the points."""
+        return MetricColumns(self.steps[which], self.at_ms[which], self.values[which])
+
 
 def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """Add the points. One that is stored already, value and time included, changes nothing.

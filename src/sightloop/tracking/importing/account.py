@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from sightloop.tracking.tensorboard.reading import Flaw
+from sightloop.tracking.tensorboard.reading import FileFlaw
 
 Format = Literal["tensorboard", "mlruns", "mlflow", "ultralytics"]
 
@@ -51,7 +51,7 @@ class ImportedRuns(msgspec.Struct, kw_only=True):
     format: Format
     runs: list[ImportedRun]
     skipped: list[Skipped]
-    flaws: list[Flaw]
+    flaws: list[FileFlaw]
 
     @property
     def n_points(self) -> int:
@@ -64,7 +64,7 @@ class Account:
 
     def __init__(self) -> None:
         self.runs: list[ImportedRun] = []
-        self.flaws: list[Flaw] = []
+        self.flaws: list[FileFlaw] = []
         self._skipped: dict[tuple[str, str, str], int] = {}
 
     def skip(self, source: str, what: str, why: str, n: int = 1) -> None:

@@ -8,6 +8,7 @@ changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,12 +101,11 @@ class Keeper:
         self._account.skip(
             self._found.source, "points", "their time or step cannot be right", int((~good).sum())
         )
-        if not good.all():
-            columns = MetricColumns(*(column[good] for column in columns))
+        columns = columns.only(good)
         for start in range(0, len(columns.steps), POINTS_AT_ONCE):
-            part = MetricColumns(*(one[start : start + POINTS_AT_ONCE] for one in columns))
+            part = columns.only(slice(start, start + POINTS_AT_ONCE))
             n_new = self._workspace.db.points.write_together(
-                lambda tx, part=part: add_columns(tx, self.run, key, part)
+                partial(add_columns, run=self.run, key=key, columns=part)
             )
             self.told.n_points += n_new
             self.told.n_points_known += len(part.steps) - n_new

@@ -122,13 +122,14 @@ def _of_ones(lengths: NDArray[np.int64]) -> Sums:
     for doublings in range(int(found.max(initial=0)).bit_length()):
         has_bit = (found >> doublings) & 1 == 1
         sums[has_bit] = _moved(sums[has_bit], _zeros_table(doublings))
-    return sums[inverse]
+    moved: Sums = sums[inverse]
+    return moved
 
 
 def _moved(sums: Sums, table: Sums) -> Sums:
     """What sums become when the zero bytes of the table follow."""
     low, high = np.uint32(0xFF), np.uint32(8)
-    moved = table[0].take(sums & low) ^ table[1].take((sums >> high) & low)
+    moved: Sums = table[0].take(sums & low) ^ table[1].take((sums >> high) & low)
     moved ^= table[2].take((sums >> np.uint32(16)) & low) ^ table[3].take(sums >> np.uint32(24))
     return moved
 

@@ -226,7 +226,10 @@ _LEGACY: dict[int, Callable[[bytes], Content]] = {
 
 
 def _of_tensor(tensor: bytes, plugin: str) -> Content:
-    kind, shape, numbers, texts = 0, [], {}, []
+    kind = 0
+    shape: list[int] = []
+    numbers: dict[int, bytes] = {}
+    texts: list[bytes] = []
     for field in fields(tensor):
         content = tensor[field.start : field.end]
         if field.number == 1 and field.kind == VARINT:

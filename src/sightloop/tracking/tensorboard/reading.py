@@ -31,7 +31,7 @@ CHUNK_BYTES = 4 << 20
 """Large enough to look up thousands of records at once, small enough for a processor's cache."""
 
 
-class Flaw(msgspec.Struct, frozen=True, kw_only=True):
+class FileFlaw(msgspec.Struct, frozen=True, kw_only=True):
     """Something in a file that is not as it was written, and what was done about it."""
 
     file: str
@@ -46,7 +46,7 @@ class EventBatch(NamedTuple):
     scalars: ScalarColumns
     events: list[Event]
     """Events that say more, or something else, than one scalar."""
-    flaws: list[Flaw]
+    flaws: list[FileFlaw]
     end: int
     """How far the file was read: where to go on another time."""
 
@@ -115,7 +115,7 @@ class _Reader:
     def take(self, buffer: Bytes, chunk_bytes: int) -> tuple[EventBatch, int]:
         """What these bytes at `offset` say, and how many to read next; 0 after the last."""
         found = find_records(buffer)
-        flaws: list[Flaw] = []
+        flaws: list[FileFlaw] = []
         if len(found.starts):
             flaws += self._damage_ends()
         scalars, events = self._decode(buffer, found, flaws)
@@ -126,7 +126,7 @@ class _Reader:
         return EventBatch(scalars, events, flaws, end), wanted
 
     def _decode(
-        self, buffer: Bytes, found: Found, flaws: list[Flaw]
+        self, buffer: Bytes, found: Found, flaws: list[FileFlaw]
     ) -> tuple[ScalarColumns, list[Event]]:
         for start in found.starts[~found.is_whole].tolist():
             self._report(flaws, start - HEADER_BYTES, "contradicts its checksum and was left out")
@@ -145,7 +145,7 @@ class _Reader:
         return scalars, events
 
     def _go_on(
-        self, rest: Bytes, stop: Stop, is_last: bool, chunk_bytes: int, flaws: list[Flaw]
+        self, rest: Bytes, stop: Stop, is_last: bool, chunk_bytes: int, flaws: list[FileFlaw]
     ) -> int:
         """How many bytes to read next, `rest` being where no record was found."""
         if stop == "end" and is_last:
@@ -169,7 +169,9 @@ class _Reader:
             self._report(flaws, 0, f"{problem}; it is read the next time if it is being written")
         return 0
 
-    def _pass_over(self, rest: Bytes, is_last: bool, chunk_bytes: int, flaws: list[Flaw]) -> int:
+    def _pass_over(
+        self, rest: Bytes, is_last: bool, chunk_bytes: int, flaws: list[FileFlaw]
+    ) -> int:
         """Go to where a record seems to begin again."""
         if self._damaged_from is None:
             self._damaged_from = self.offset
@@ -183,16 +185,16 @@ class _Reader:
             return 0
         return chunk_bytes
 
-    def _damage_ends(self, *, of_file: bool = False) -> list[Flaw]:
+    def _damage_ends(self, *, of_file: bool = False) -> list[FileFlaw]:
         if self._damaged_from is None:
             return []
         start = self._damaged_from
         problem = f"{self.offset - start:,} bytes are no records; they were passed over"
         if not of_file:  # else they stay unread, for what may be added behind them
             self._damaged_from = None
-        return [Flaw(file=str(self._path), offset=start, problem=problem)]
+        return [FileFlaw(file=str(self._path), offset=start, problem=problem)]
 
-    def _report(self, flaws: list[Flaw], at: int, problem: str) -> None:
+    def _report(self, flaws: list[FileFlaw], at: int, problem: str) -> None:
         flaws.append(
-            Flaw(file=str(self._path), offset=self.offset + at, problem=f"the record {problem}")
+            FileFlaw(file=str(self._path), offset=self.offset + at, problem=f"the record {problem}")
         )

@@ -98,7 +98,7 @@ def _packed(crc: int) -> bytes:
 
 def _walk(buffer: Bytes, at: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Follow the lengths, believing them, as far as whole records go."""
-    view, size = memoryview(buffer), len(buffer)
+    view, size = buffer.data, len(buffer)
     starts: list[int] = []
     last = size - FRAME_BYTES
     while at <= last:
@@ -120,7 +120,8 @@ def _matching(
     if not len(starts):
         return np.zeros(0, dtype=np.bool_)
     stored = sliding_window_view(buffer, 4)[starts + lengths].view("<u4")[:, 0]
-    return masked_crcs(buffer, starts, lengths) == stored
+    matching: NDArray[np.bool_] = masked_crcs(buffer, starts, lengths) == stored
+    return matching
 
 
 def _headers_match(
@@ -133,7 +134,8 @@ def _headers_match(
     written = np.frombuffer(different.astype("<u8").tobytes(), dtype=np.uint8)
     crcs = masked_crcs(written, np.arange(len(different)) * 8, np.full(len(different), 8))
     stored = sliding_window_view(buffer, 4)[starts - 4].view("<u4")[:, 0]
-    return crcs[inverse] == stored
+    matching: NDArray[np.bool_] = crcs[inverse] == stored
+    return matching
 
 
 def _why(buffer: Bytes, end: int) -> Stop:
@@ -141,7 +143,7 @@ def _why(buffer: Bytes, end: int) -> Stop:
         return "end"
     if end + HEADER_BYTES > len(buffer):
         return "incomplete"
-    header = memoryview(buffer)[end : end + HEADER_BYTES]
+    header = buffer.data[end : end + HEADER_BYTES]
     if masked_crc(bytes(header[:8])) != _CRC(header, 8)[0]:
         return "no record"
     return "too large" if _LENGTH(header, 0)[0] > MAX_RECORD_BYTES else "incomplete"
