@@ -67,7 +67,6 @@ PURE = (
     "datasets/curation/near",
     "datasets/curation/suspicions",
     "tracking/filters",
-    "tracking/importing/naming",
     "tracking/tensorboard/crc32c",
     "tracking/tensorboard/events",
     "tracking/tensorboard/records",
