@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightloop.tracking.tensorboard import reading, writing
@@ -121,6 +121,23 @@ def test_framed_records_are_found_again(contents: list[bytes]):
     assert (found.end, found.stop) == (len(buffer), "end")
 
 
+lengths = st.integers(0, 40)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(lengths, min_size=1, max_size=5), st.lists(lengths, max_size=5), st.integers(0, 900)
+)
+def test_lengths_that_repeat_are_followed_as_those_that_do_not(turn, odd, n):
+    contents = [b"x" * length for length in (turn * 900)[:n] + odd + turn * 200]
+    whole = frame_all(contents)
+    buffer = np.frombuffer(whole + whole[:11], dtype=np.uint8)
+    found = find_records(buffer)
+    assert found.lengths.tolist() == [len(one) for one in contents]
+    assert found.is_whole.all()
+    assert (found.end, found.stop) == (len(whole), "incomplete")
+
+
 floats = st.floats(width=32, allow_nan=False)
 scalars = st.tuples(
     st.text(min_size=1, max_size=12),
@@ -130,6 +147,7 @@ scalars = st.tuples(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(scalars, max_size=60))
 def test_written_scalars_are_read_back(tmp_path_factory, logged):
     path = tmp_path_factory.mktemp("events") / "events.out.tfevents.1"
@@ -139,6 +157,7 @@ def test_written_scalars_are_read_back(tmp_path_factory, logged):
     assert points_of(path, chunk_bytes=100) == wanted
 
 
+@settings(max_examples=40)
 @given(st.lists(scalars, min_size=1, max_size=40))
 def test_columns_hold_what_reading_one_by_one_finds(logged):
     events = [event(*one) for one in logged]
@@ -233,6 +252,7 @@ def test_histograms_and_images_are_read_back(tmp_path: Path):
     assert writing.image_size(jpeg) == (9, 7, 3)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_a_file_cut_anywhere_gives_what_is_whole_and_the_rest_later(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("events") / "e"
@@ -260,6 +280,7 @@ def test_the_last_record_that_is_not_complete_is_told_by_file_and_offset(tmp_pat
     assert "is not complete" in flaw.problem
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_a_flipped_bit_costs_at_most_its_record_and_is_told(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("events") / "e"

@@ -1,4 +1,4 @@
-"""Names of artifacts that stand for what was logged under a tag at a step, and back. Pure."""
+"""Names of artifacts that stand for what was logged under a tag at a step, and back."""
 
 from __future__ import annotations
 

@@ -60,13 +60,32 @@ def _groups(lengths: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], int
     Records of one length are often equal in most places, which are then summed once; where only
     few are of one length, those that are about as long go together.
     """
-    widths = np.maximum(-(-lengths // _PIECE_BYTES), 1) * _PIECE_BYTES
-    _, inverse, counts = np.unique(lengths, return_inverse=True, return_counts=True)
-    keys = np.where(counts[inverse] >= _MANY, -lengths - 1, widths)
-    order = np.argsort(keys, kind="stable")
-    for mine in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-        if len(mine):
-            yield mine, int(widths[mine[0]])
+    few: list[NDArray[np.int64]] = []
+    for length, mine in by_length(lengths):
+        if len(mine) >= _MANY:
+            yield mine, _width(length)
+        else:
+            few.append(mine)
+    rest = np.concatenate([*few, np.zeros(0, np.int64)])
+    widths = np.maximum(-(-lengths[rest] // _PIECE_BYTES), 1) * _PIECE_BYTES
+    for width, mine in by_length(widths):
+        yield rest[mine], width
+
+
+def by_length(lengths: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each different length, ascending, with the positions where it stands."""
+    if not len(lengths):
+        return
+    # Of 16 bits numpy sorts a hundred thousand in half a millisecond, of 64 in five.
+    is_short = lengths.max() < 1 << 16
+    order = np.argsort(lengths.astype(np.uint16) if is_short else lengths, kind="stable")
+    ends = np.flatnonzero(np.diff(lengths[order])) + 1
+    for mine in np.split(order, ends):
+        yield int(lengths[mine[0]]), mine
+
+
+def _width(length: int) -> int:
+    return max(-(-length // _PIECE_BYTES), 1) * _PIECE_BYTES
 
 
 def _aligned_right(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from sightloop.tracking.tensorboard.crc32c import Bytes, masked_crc, masked_crcs
+from sightloop.tracking.tensorboard.crc32c import Bytes, by_length, masked_crc, masked_crcs
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -21,6 +21,8 @@ FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
 MAX_RECORD_BYTES = 256 << 20
 """More than any image or graph that somebody logs; a longer record is passed over, unread."""
 _LOOK_AHEAD = 1 << 16
+_STEPS = 256
+"""Records that are walked one by one before it is guessed how they go on."""
 
 _LENGTH = struct.Struct("<Q").unpack_from
 _CRC = struct.Struct("<I").unpack_from
@@ -98,19 +100,71 @@ def _packed(crc: int) -> bytes:
 
 def _walk(buffer: Bytes, at: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Follow the lengths, believing them, as far as whole records go."""
+    parts: list[NDArray[np.int64]] = []
+    n_steps = _STEPS
+    while True:
+        starts, at = _step(buffer, at, n_steps)
+        parts.append(starts)
+        if len(starts) < n_steps:
+            break
+        leaped = _leap(buffer, at, np.diff(starts[-_STEPS:]))
+        parts.append(leaped.ravel())
+        if len(leaped):
+            at = int(leaped[-1, 0] + leaped[-1, 0] - leaped[-2, 0])
+        # Where guessing does not pay it is tried less and less often.
+        n_steps = _STEPS if leaped.size >= _STEPS else n_steps * 2
+    begins = np.concatenate(parts)
+    lengths = np.diff(np.append(begins, at)) - FRAME_BYTES
+    return begins + HEADER_BYTES, lengths, at
+
+
+def _step(buffer: Bytes, at: int, limit: int) -> tuple[NDArray[np.int64], int]:
+    """Where up to `limit` records begin, and where the last of them ends."""
     view, size = buffer.data, len(buffer)
     starts: list[int] = []
     last = size - FRAME_BYTES
-    while at <= last:
+    while at <= last and len(starts) < limit:
         (length,) = _LENGTH(view, at)
         following = at + FRAME_BYTES + length
         if following > size or length > MAX_RECORD_BYTES:
             break
         starts.append(at)
         at = following
-    ends = np.array([*starts[1:], at] if starts else [], dtype=np.int64)
-    begins = np.array(starts, dtype=np.int64)
-    return begins + HEADER_BYTES, ends - begins - FRAME_BYTES, at
+    return np.array(starts, dtype=np.int64), at
+
+
+def _leap(buffer: Bytes, at: int, strides: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n_rounds, period) where records begin whose lengths go on as they went before.
+
+    A training logs the same names in turn, so lengths repeat, until the step needs a byte more.
+    At least two rounds, or none.
+    """
+    nothing = np.zeros((0, 1), dtype=np.int64)
+    periods = range(1, len(strides) // 2)
+    period = next((p for p in periods if (strides[p:] == strides[:-p]).all()), None)
+    if period is None:
+        return nothing
+    turn = _next_turn(strides, period)
+    whole = int(turn.sum())
+    n_rounds = (len(buffer) - at) // whole
+    offsets = np.cumsum(turn) - turn
+    for offset, stride in zip(offsets.tolist(), turn.tolist(), strict=True):
+        if n_rounds < 2:
+            return nothing
+        lengths = np.ndarray((n_rounds,), "<u8", buffer, at + offset, (whole,))
+        is_other = lengths != stride - FRAME_BYTES
+        n_rounds = int(is_other.argmax()) if is_other.any() else n_rounds
+    if n_rounds < 2:
+        return nothing
+    rounds: NDArray[np.int64] = at + np.arange(n_rounds)[:, None] * whole + offsets
+    return rounds
+
+
+def _next_turn(strides: NDArray[np.int64], period: int) -> NDArray[np.int64]:
+    """The strides that follow if the period goes on; the last record's own is not among them."""
+    n = len(strides) + 1
+    places = len(strides) - period + (n - len(strides) + np.arange(period)) % period
+    return strides[places]
 
 
 def _matching(
@@ -130,11 +184,13 @@ def _headers_match(
     """(n,) whether the length of each record agrees with the CRC that stands behind it."""
     if not len(starts):
         return np.zeros(0, dtype=np.bool_)
-    different, inverse = np.unique(lengths, return_inverse=True)
-    written = np.frombuffer(different.astype("<u8").tobytes(), dtype=np.uint8)
-    crcs = masked_crcs(written, np.arange(len(different)) * 8, np.full(len(different), 8))
     stored = sliding_window_view(buffer, 4)[starts - 4].view("<u4")[:, 0]
-    matching: NDArray[np.bool_] = crcs[inverse] == stored
+    matching = np.zeros(len(starts), dtype=np.bool_)
+    groups = list(by_length(lengths))
+    written = np.array([length for length, _ in groups], dtype="<u8").view(np.uint8)
+    crcs = masked_crcs(written, np.arange(len(groups)) * 8, np.full(len(groups), 8))
+    for crc, (_, mine) in zip(crcs, groups, strict=True):
+        matching[mine] = stored[mine] == crc
     return matching
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from sightloop.tracking.tensorboard.crc32c import Bytes
+from sightloop.tracking.tensorboard.crc32c import Bytes, by_length
 from sightloop.tracking.tensorboard.events import is_scalar_metadata, scalar_in_tensor
 from sightloop.tracking.tensorboard.wire import (
     FIXED32,
@@ -28,6 +28,7 @@ from sightloop.tracking.tensorboard.wire import (
 _MAX_LAYOUTS = 24
 """Of events with one length; what fits none of them is read one by one."""
 
+_FEW_TAGS = 8
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -58,8 +59,7 @@ def read_scalars(
     """The scalars among these records, and the positions (in `starts`) of all other records."""
     parts: list[ScalarColumns] = []
     others: list[NDArray[np.int64]] = []
-    for length in np.unique(lengths).tolist():
-        mine = np.flatnonzero(lengths == length)
+    for length, mine in by_length(lengths):
         if not length:
             others.append(mine)
             continue
@@ -197,10 +197,25 @@ def _tags(names: Bytes) -> tuple[list[str], NDArray[np.int64]]:
     for column in words.T:
         mixed = (mixed ^ column) * _MULTIPLIER
         mixed ^= mixed >> np.uint64(32)
-    _, first, inverse = np.unique(mixed, return_index=True, return_inverse=True)
+    first, inverse = _different(mixed)
     if not (words == words[first][inverse]).all():  # two names with one hash: compare them whole
         _, first, inverse = np.unique(words, axis=0, return_index=True, return_inverse=True)
     return [_text(names[row]) for row in first], inverse.astype(np.int64).reshape(n)
+
+
+def _different(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each different value stands first, and for each value which it is."""
+    inverse = np.zeros(len(values), dtype=np.int64)
+    left, first = np.arange(len(values)), []
+    while len(left) and len(first) < _FEW_TAGS:  # for a handful quicker than sorting
+        first.append(int(left[0]))
+        same = values[left] == values[left[0]]
+        inverse[left[same]] = len(first) - 1
+        left = left[~same]
+    if not len(left):
+        return np.array(first, dtype=np.int64), inverse
+    _, place, index = np.unique(values, return_index=True, return_inverse=True)
+    return place.astype(np.int64), index.astype(np.int64).reshape(len(values))
 
 
 def _text(name: Bytes) -> str:
