@@ -7,7 +7,7 @@ REQUIREMENTS := requirements/all.txt requirements/uv.txt
 export UV_LINK_MODE ?= hardlink
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup demo test check format lint types requirements clean
+.PHONY: help setup demo test bench-data check format lint types requirements clean
 
 help:            ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -29,6 +29,9 @@ demo: setup      ## turn the whole loop once on generated images (about 8 minute
 
 test: setup      ## run every test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+bench-data: setup ## measure datasets beside DVC and Oxen (about 25 minutes; ARGS="--only NAME")
+	$(BIN)/python -m bench.data $(ARGS)
 
 check: setup     ## format, lint, types, tests, architecture
 	$(BIN)/ruff format --check

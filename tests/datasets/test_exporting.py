@@ -114,9 +114,7 @@ def test_what_coco_has_no_place_for_is_counted(workspace, stored, tmp_path):
         "annotation source": 1,
         "inclusion probability": 1,
         "lane": 1,
-        "partly labelled": 1,
         "proposed annotation": 1,
-        "reservation": 1,
         "tags": 1,
     }
     assert exported.n_annotations == 1

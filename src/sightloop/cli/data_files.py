@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 from sightloop.cli.command import Session, command
+from sightloop.datasets.formats.names import READ, WRITTEN
+
+_SOURCE = "A data set's folder, the file describing it, or a zip, tar or tar.gz of the folder."
 
 
 def register(data: typer.Typer) -> None:
@@ -18,9 +21,9 @@ def register(data: typer.Typer) -> None:
 def import_(
     session: Session,
     *,
-    source: Annotated[str, typer.Argument(help="A data set's folder, or the file describing it.")],
+    source: Annotated[str, typer.Argument(help=_SOURCE)],
     format_: Annotated[
-        str, typer.Option("--format", help="Its format; told from its files unless given.")
+        str, typer.Option("--format", help=f"auto: told from its files; {', '.join(READ)}.")
     ] = "auto",
     branch: Annotated[str, typer.Option(help="Branch to commit to.")] = "main",
     message: Annotated[str, typer.Option("--message", "-m", help="What and why.")] = "",
@@ -34,7 +37,12 @@ def import_(
     ] = False,
     strict: Annotated[bool, typer.Option(help="Import all or, with one problem, nothing.")] = False,
 ) -> None:
-    """Import a data set as one commit. Original files are only read."""
+    """Import a data set as one commit.
+
+    What can be imported is; what cannot is listed with file and line or index. Images keep their
+    bytes and the splits that the data set gives them. Files are only read: nothing they name is
+    fetched or run.
+    """
     from pathlib import Path
 
     from sightloop.cli.views import data_files as views
@@ -61,9 +69,12 @@ def export(
     *,
     ref: Annotated[str, typer.Argument(help="Branch, commit, or the beginning of one.")],
     folder: Annotated[str, typer.Argument(help="A folder that is not there yet.")],
-    format_: Annotated[str, typer.Option("--format", help="How to write the labels.")] = "coco",
+    format_: Annotated[str, typer.Option("--format", help=f"{', '.join(WRITTEN)}.")] = "coco",
 ) -> None:
-    """Write a commit as a folder of another format, original bytes and all."""
+    """Write a commit as a folder of another format, original bytes and all.
+
+    What the format has no place for is counted.
+    """
     from pathlib import Path
 
     from sightloop.cli.views import data_files as views

@@ -60,17 +60,20 @@ def export_dataset(workspace: Workspace, call: Call, request: ExportDataset) -> 
     kind = writer_for(request.format)
     folder = Path(request.folder)
     slice_fields: set[str] = set()
+    n_images = 0
     with workspace.db.read() as tx, new_folder(folder, mode=0o755) as partial:
         commit = resolve_ref(tx, request.ref)
         record = load_commit(tx, commit)
-        writer = kind.open(record, partial)
-        n_images = 0
-        for n_images, sample in enumerate(iterate_samples(tx, commit), start=1):
-            path = partial / writer.add(sample)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(workspace.blobs.read(sample.image))
-            slice_fields |= sample.slices.keys()
-            call.progress("exporting images", n_images, record.n_samples)
+        opened = kind.look(iterate_samples(tx, commit)) if kind.look else kind.open
+        writer = opened(record, partial)
+        for done, sample in enumerate(iterate_samples(tx, commit), start=1):
+            if (name := writer.add(sample)) is not None:
+                path = partial / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(workspace.blobs.read(sample.image))
+                slice_fields |= sample.slices.keys()
+                n_images += 1
+            call.progress("exporting images", done, record.n_samples)
         writer.finish()
         source, images = (
             folder / one.relative_to(partial) for one in (writer.source(), writer.images_folder())

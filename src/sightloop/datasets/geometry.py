@@ -10,6 +10,7 @@ Like rows, these only hold values and cannot be part of a cycle (`gc=False`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -148,6 +149,17 @@ def area_of(geometry: Geometry, size: SizePx | None = None) -> float:
     if isinstance(geometry, WholeImage):
         return float(size.width_px * size.height_px) if size else 0.0
     return (geometry.x2 - geometry.x1) * (geometry.y2 - geometry.y1)
+
+
+def ring_area_px2(ring: Sequence[float]) -> float:
+    """Square pixels inside an outline `x, y, x, y, ...`, whichever way round it goes.
+
+    >>> ring_area_px2((0, 0, 4, 0, 4, 3))
+    6.0
+    """
+    xs, ys = ring[0::2], ring[1::2]
+    turns = zip(xs, ys, (*xs[1:], *xs[:1]), (*ys[1:], *ys[:1]), strict=False)
+    return abs(sum(x * next_y - next_x * y for x, y, next_x, next_y in turns)) / 2
 
 
 def iou_of(first: Placed, second: Placed) -> float:

@@ -9,12 +9,14 @@ import msgspec
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import Target, check_target, commit_change
 from sightloop.datasets.errors import BadFieldName, BadImport
+from sightloop.datasets.formats.archives import is_archive, unpacked
 from sightloop.datasets.formats.labelled import label_images, sample_of
 from sightloop.datasets.formats.listing import Listing, Source, WantedFields
 from sightloop.datasets.formats.readers import format_of, reader_for
 from sightloop.datasets.image_files import ImageFolder, keep_images
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.records import CommitRecord
+from sightloop.datasets.scratch import scratch_folder
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.taxonomy import with_classes
 from sightloop.datasets.tombstones import erased_images
@@ -33,7 +35,7 @@ class ImportDataset(msgspec.Struct, frozen=True, kw_only=True):
     """A data set in files, to be put onto a branch."""
 
     source: str
-    """Its folder, or the file that describes it."""
+    """Its folder, the file that describes it, or an archive (zip, tar, tar.gz) of the folder."""
     format: str = "auto"
     """One of `readers.READERS`; `auto` takes the first that fits."""
     images: str = ""
@@ -71,7 +73,9 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
 
     Raises:
         NotFound: the source or its image folder is not there.
+        BadArchive: the source is an archive that must not be unpacked.
         UnknownFormat: there is no such format, or none fits.
+        WrongFormat: the files as a whole are not of the format.
         BadFieldName: a field with that name cannot be a slice or split key.
         BadImport: records cannot be imported, and `strict` is set; nothing was imported.
         BadRefName: no branch can have that name.
@@ -82,13 +86,19 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
     require(call.actor, Permission.WRITE_DATA)
     check_target(workspace, branch=request.branch, split_rule=request.split_rule)
     _check_fields(request)
-    with collector_paused():
-        return _import(workspace, call, request)
+    path = Path(request.source)
+    with collector_paused(), scratch_folder(workspace.state) as scratch:
+        if not is_archive(path):
+            return _import(workspace, call, request, path, scratch)
+        with unpacked(path, call.progress) as folder:
+            return _import(workspace, call, request, folder, scratch)
 
 
-def _import(workspace: Workspace, call: Call, request: ImportDataset) -> Imported:
+def _import(
+    workspace: Workspace, call: Call, request: ImportDataset, path: Path, scratch: Path
+) -> Imported:
     beginning = _beginning(request)
-    listing = _read(request, call.progress)
+    listing = _read(request, path, call.progress, scratch)
     folder = ImageFolder(listing.folder)
     with workspace.db.read() as tx:
         erased = erased_images(tx)
@@ -156,13 +166,13 @@ def _beginning(request: ImportDataset) -> Beginning | None:
     return look_before(facts)
 
 
-def _read(request: ImportDataset, progress: Progress) -> Listing:
-    path = Path(request.source)
+def _read(request: ImportDataset, path: Path, progress: Progress, scratch: Path) -> Listing:
     source = Source(
         path,
         Path(request.images) if request.images else None,
         WantedFields(request.split_key, request.slice_fields),
         progress,
+        scratch,
     )
     listing = reader_for(path, request.format).read(source)
     if request.ignore_splits:

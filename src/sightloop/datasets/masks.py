@@ -22,6 +22,8 @@ Pixels = NDArray[np.bool_]
 
 _FIRST_CHARACTER = 48
 _VALUE_BITS = 5
+_MAX_SHIFT = 60
+"""No run has more bits; without a limit one number could be as long as its file."""
 _MORE, _SIGN, _VALUE = 0x20, 0x10, 0x1F
 
 
@@ -58,6 +60,8 @@ def runs_of(counts: str) -> list[int]:
         piece = ord(character) - _FIRST_CHARACTER
         if not 0 <= piece < 2 * _MORE:
             raise ValueError(f"{character!r} is no character of run lengths")
+        if shift > _MAX_SHIFT:
+            raise ValueError(f"run {len(runs)} is longer than any image")
         number |= (piece & _VALUE) << shift
         shift += _VALUE_BITS
         if piece & _MORE:

@@ -9,6 +9,11 @@ _EXTENSIONS = {
     "image/bmp": "bmp",
 }
 
+IMAGE_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+)
+"""Endings, in lower case, of files that somebody means as images; not all can be read."""
+
 
 def extension_of(media_type: str) -> str:
     """The usual ending of such a file's name, without a dot.
@@ -17,3 +22,14 @@ def extension_of(media_type: str) -> str:
     'jpg'
     """
     return _EXTENSIONS.get(media_type, "image")
+
+
+def media_type_of(ending: str) -> str | None:
+    """Which kind of image a file's name promises; None where it promises none that is read here.
+
+    >>> media_type_of(".jpeg"), media_type_of(".txt")
+    ('image/jpeg', None)
+    """
+    if ending == ".jpeg":
+        return "image/jpeg"
+    return next((one for one, usual in _EXTENSIONS.items() if ending == f".{usual}"), None)

@@ -20,6 +20,14 @@ ProblemKind = Literal[
     "size_mismatch",
     "same_image_twice",
     "impossible_box",
+    "unsupported_shape",
+    "two_splits",
+    "not_fetched",
+    "damaged_file",
+    "disagreement",
+    "not_listed",
+    "bad_name",
+    "unreadable_labels",
     "erased",
 ]
 """Why a record cannot be imported."""
@@ -30,6 +38,14 @@ NoteKind = Literal[
     "field_left_out",
     "shape_left_out",
     "same_image_twice",
+    "other_name",
+    "counted_from_zero",
+    "merged_outlines",
+    "not_labelled",
+    "other_labels",
+    "file_left_out",
+    "misnamed_file",
+    "format_told",
 ]
 """What was done to a record that was imported."""
 

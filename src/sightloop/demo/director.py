@@ -190,6 +190,7 @@ class Director:
             slice_fields=[self._world.slice_field],
             # More is held back than usual: with so few images, alarms and gates need them more.
             split_rule=SplitRule(train=0.65, val=0.15, test=0.2),
+            ignore_splits=True,
         )
         progress = self._screen.progress
         made = self._stage.call("data.import", request, Imported, progress=progress)

@@ -34,7 +34,7 @@ def test_images_without_labels_have_no_label_file(user, folder, tmp_path):
     assert names_in(tmp_path / "out") == {"images/a/1.jpg", "images/a/2.jpg", "images/3.jpg"}
 
 
-@pytest.mark.parametrize("format_", ["sightloop", "images", "coco"])
+@pytest.mark.parametrize("format_", ["sightloop", "images", "coco", "yolo", "yolo-ndjson"])
 def test_a_checkout_of_any_format_commits_nothing_of_its_own(user, coco, tmp_path, format_):
     coco.request()
     base = user.import_(coco.root).commit
@@ -47,7 +47,7 @@ def test_a_checkout_of_any_format_commits_nothing_of_its_own(user, coco, tmp_pat
     assert (made.is_new, made.commit) == (False, base)
 
 
-@pytest.mark.parametrize("format_", ["sightloop", "images", "coco"])
+@pytest.mark.parametrize("format_", ["sightloop", "images", "coco", "yolo", "yolo-ndjson"])
 def test_a_switch_writes_what_differs_and_removes_what_is_gone(user, stored, tmp_path, format_):
     first = commit(user, stored(1), stored(2), stored(3), new_classes=["spot"])
     gone = stored(3)
@@ -60,7 +60,10 @@ def test_a_switch_writes_what_differs_and_removes_what_is_gone(user, stored, tmp
     assert {path: path.stat().st_ino for path in out.rglob("1.jpg")} == before
     assert names_in(out) == names_in(fresh)
     assert all((out / one).read_bytes() == (fresh / one).read_bytes() for one in names_in(out))
-    assert switched.n_written <= {"sightloop": 3, "images": 1, "coco": 2}[format_]
+    assert (
+        switched.n_written
+        <= {"sightloop": 3, "images": 1, "coco": 2, "yolo": 4, "yolo-ndjson": 2}[format_]
+    )
     assert user.status(out).is_clean
     user.checkout(first, out)
     assert user.status(out).base == first

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from sightloop.datasets.formats.listing import ClassKey, Listing
 from sightloop.datasets.formats.placing import Labels, read_labels
 from sightloop.datasets.image_files import KeptImage
+from sightloop.datasets.media import media_type_of
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.values import (
     ClassId,
@@ -52,6 +54,7 @@ def label_images(listing: Listing, kept: Sequence[KeptImage | Problem]) -> Found
     whole = [one for one in kept if isinstance(one, KeptImage)]
     for labelled in sorted(_labelled(listing, whole), key=attrgetter("file_name")):
         found.problems.extend(labelled.labels.problems)
+        found.notes.extend(_misnamed(labelled.kept))
         found.notes.extend(labelled.labels.notes)
         twin = first.setdefault(labelled.kept.digest, labelled)
         if twin is labelled:
@@ -108,7 +111,9 @@ def _labelled(listing: Listing, kept: Sequence[KeptImage]) -> list[LabelledImage
 def _labelled_for(
     class_ids: Mapping[ClassKey, ClassId], unlabelled: Collection[ClassKey]
 ) -> list[ClassId]:
-    return sorted(class_id for key, class_id in class_ids.items() if key not in unlabelled)
+    # Two keys may mean one class, which then needs both of them.
+    partly = {class_ids[key] for key in unlabelled if key in class_ids}
+    return sorted(set(class_ids.values()) - partly)
 
 
 def _has_equal_labels(one: LabelledImage, other: LabelledImage) -> bool:
@@ -116,11 +121,24 @@ def _has_equal_labels(one: LabelledImage, other: LabelledImage) -> bool:
     return first == second and one.labels.unlabelled == other.labels.unlabelled
 
 
+def _misnamed(kept: KeptImage) -> Iterator[Note]:
+    """That a file's name tells of another kind of image than its bytes."""
+    ending = PurePosixPath(kept.image.file_name).suffix.lower()
+    told = media_type_of(ending)
+    if told is not None and told != kept.facts.media_type:
+        text = f"its name ends in {ending}, but it is {kept.facts.media_type}; kept as what it is"
+        image = kept.image
+        yield Note(kind="misnamed_file", text=text, file=image.file_name, image_id=image.id)
+
+
 def _same_image_note(one: LabelledImage, first: LabelledImage) -> Note:
-    image = one.kept.image
+    image, its_split = one.kept.image, first.kept.image.split
+    text = f"its bytes and labels are those of {first.file_name}: one sample, under that name"
+    if image.split != its_split:
+        text += f", in {its_split or 'the split of the rule'} and not in {image.split}"
     return Note(
         kind="same_image_twice",
-        text=f"its bytes and labels are those of {first.file_name}: one sample, under that name",
+        text=text,
         file=image.file_name,
         image_id=image.id,
     )

@@ -42,6 +42,8 @@ class Source(NamedTuple):
     """The image folder, where it is not the usual one."""
     wanted: WantedFields = WantedFields()
     progress: Progress = silent
+    scratch: Path | None = None
+    """An empty folder for what must be laid out to be read; gone when the import is over."""
 
 
 class Box(NamedTuple):

@@ -40,6 +40,7 @@ from sightloop.datasets.working_copies.switching import apply_plan, remove_lefto
 from sightloop.datasets.working_copies.turns import matching, turn_of
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.digests import Digest
+from sightloop.kernel.progress import silent
 from sightloop.kernel.workspace import Call, Workspace
 
 
@@ -243,21 +244,26 @@ class _Checkout:
         """Write the label files aside, and list every file that the folder shall have."""
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        writer = writer_for(facts.format).open(record, partial)
+        kind = writer_for(facts.format)
         wishes: dict[str, Wish] = {}
         with self._workspace.db.read() as tx:
+            opened = kind.open
+            if kind.look is not None:
+                opened = kind.look(turn_of(tx, None, record, ids, silent).written)
+            writer = opened(record, partial)
             turn = turn_of(tx, None, record, ids, self._call.progress)
             for sample in turn.written:
-                wishes[writer.add(sample)] = Wish(
-                    object_key(sample.image), sample.image, b"", sample_key(sample.id)
-                )
+                if (path := writer.add(sample)) is not None:
+                    wishes[path] = Wish(
+                        object_key(sample.image), sample.image, b"", sample_key(sample.id)
+                    )
         writer.finish()
-        for path in partial.rglob("*"):
-            if path.is_file():
-                content = path.read_bytes()
-                digest = hash_file(str(path))
+        for file in partial.rglob("*"):
+            if file.is_file():
+                content = file.read_bytes()
+                digest = hash_file(str(file))
                 assert digest is not None, "it was just written"
-                wishes[path.relative_to(partial).as_posix()] = Wish(digest, None, content, b"")
+                wishes[file.relative_to(partial).as_posix()] = Wish(digest, None, content, b"")
         source = writer.source().relative_to(partial).as_posix()
         images = writer.images_folder().relative_to(partial).as_posix()
         facts = msgspec.structs.replace(

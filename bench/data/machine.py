@@ -1,0 +1,56 @@
+"""On what and with what a report was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+
+import sightloop
+from bench.data.peers import VERSIONS
+
+
+def facts_of_machine() -> dict[str, str]:
+    """Names and versions, as a report prints them."""
+    peers = {name.split("[")[0]: version for name, version in VERSIONS.items()}
+    return {
+        "date": time.strftime("%d %B %Y", time.gmtime()).lstrip("0"),
+        "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB of memory, "
+        f"{_file_system()}",
+        "system": f"Linux {platform.release()}",
+        "versions": f"Sightloop {sightloop.__version__}{_code()} (Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, SQLite {sqlite3.sqlite_version}); "
+        f"DVC {peers['dvc']} with dvc-s3 {peers['dvc-s3']}; Oxen (`oxenai`) {peers['oxenai']}; "
+        f"moto {peers['moto']}",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _file_system() -> str:
+    found = subprocess.run(
+        ["df", "--output=fstype", Path(__file__)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()[-1] if found.returncode == 0 else "an unknown file system"
+
+
+def _code() -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return f" at {found.stdout.strip()}" if found.returncode == 0 else ""
