@@ -42,9 +42,7 @@ def test_imported_runs_are_listed_with_what_was_left_out(root: Path, logs: Path)
     ]
 
 
-def test_an_imported_run_is_exported_to_a_folder_of_its_own(
-    root: Path, logs: Path, tmp_path: Path
-):
+def test_an_imported_run_is_exported_to_a_folder_of_its_own(root: Path, logs: Path, tmp_path: Path):
     told = json.loads(run(root, "runs", "import", str(logs), "--json").stdout)
     shown = run(root, "runs", "export", told["runs"][0]["run"], str(tmp_path / "out"))
     assert shown.exit_code == 0, shown.output

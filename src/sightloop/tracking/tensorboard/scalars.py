@@ -206,7 +206,8 @@ def _tags(names: Bytes) -> tuple[list[str], NDArray[np.int64]]:
 def _different(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each different value stands first, and for each value which it is."""
     inverse = np.zeros(len(values), dtype=np.int64)
-    left, first = np.arange(len(values)), []
+    left = np.arange(len(values))
+    first: list[int] = []
     while len(left) and len(first) < _FEW_TAGS:  # for a handful quicker than sorting
         first.append(int(left[0]))
         same = values[left] == values[left[0]]
