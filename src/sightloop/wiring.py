@@ -39,6 +39,7 @@ ROOMS_WITH_TABLES = (
     "datasets.merges",
     "datasets.store",
     "datasets.tombstones",
+    "tracking.batches",
     "tracking.tables",
     "tracking.importing.marks",
     "tracking.inputs",

@@ -67,6 +67,7 @@ from sightloop.server import checkup, facts, keyring, stations
 from sightloop.server.operations import Service
 from sightloop.tracking import exporting as run_exports
 from sightloop.tracking import files as run_files
+from sightloop.tracking import receiving
 from sightloop.tracking import services as tracking
 from sightloop.tracking.importing import services as run_imports
 from sightloop.tracking.values import Run
@@ -268,6 +269,9 @@ SERVICES: dict[str, Service] = {
     "runs.show": tracking.show_run,
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,
+    "tracking.begin": receiving.begin_tracking,
+    "tracking.end": receiving.end_tracking,
+    "tracking.log": receiving.take_batch,
     "train": train_now,
     "workspace.check": checkup.check_workspace,
     "workspace.show": facts.show_workspace,

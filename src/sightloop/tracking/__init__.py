@@ -6,6 +6,7 @@ points are only ever added, and artifacts are names for blobs.
 
 __all__ = [
     "artifacts",
+    "batches",
     "curves",
     "errors",
     "experiments",
@@ -15,6 +16,7 @@ __all__ = [
     "importing",
     "labels",
     "points",
+    "receiving",
     "services",
     "store",
     "tables",

@@ -317,3 +317,23 @@ def test_single_images_and_objects_can_be_fetched_by_digest(labelled, theirs):
         assert not promised_among(tx, [bytes.fromhex(one[7:]) for one in left])
     (found,) = fetch_objects(theirs, "origin", [head, nowhere])
     assert (found.kind, digest_of(found.content)) == ("commit", head)
+
+
+def test_what_both_did_is_merged_and_pushed(ours, theirs, commit):
+    from sightloop.datasets.merging import MergeBranch, merge_branch
+
+    commit(ours, 1)
+    push(ours, LOCAL_CALL, Push())
+    pull(theirs, LOCAL_CALL, Pull())
+    commit(theirs, 2)
+    commit(ours, 3)
+    push(ours, LOCAL_CALL, Push())
+    with pytest.raises(MergeNeeded):
+        pull(theirs, LOCAL_CALL, Pull())
+    merged = merge_branch(theirs, LOCAL_CALL, MergeBranch(source="origin/main")).commit
+    assert pull(theirs, LOCAL_CALL, Pull()).n_left == 0
+    pushed = push(theirs, LOCAL_CALL, Push())
+    assert (pushed.n_commits, pushed.n_images) == (2, 1)
+    pulled = pull(ours, LOCAL_CALL, Pull())
+    assert (pulled.commit, pulled.n_images) == (merged, 1)
+    assert len(read_samples(ours, merged)) == 3
