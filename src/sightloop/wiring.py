@@ -41,6 +41,7 @@ ROOMS_WITH_TABLES = (
     "datasets.tombstones",
     "tracking.batches",
     "tracking.tables",
+    "tracking.importing.marks",
     "tracking.inputs",
     "tracking.logged_models",
     "training.store",

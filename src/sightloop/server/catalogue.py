@@ -65,9 +65,11 @@ from sightloop.review import (
 from sightloop.review.committing import CommittedLabels
 from sightloop.server import checkup, facts, keyring, stations
 from sightloop.server.operations import Service
+from sightloop.tracking import exporting as run_exports
 from sightloop.tracking import files as run_files
 from sightloop.tracking import receiving
 from sightloop.tracking import services as tracking
+from sightloop.tracking.importing import services as run_imports
 from sightloop.tracking.values import Run
 from sightloop.training import logs as run_logs
 from sightloop.training import services as training
@@ -256,8 +258,10 @@ SERVICES: dict[str, Service] = {
     "runs.cancel": cancel_run,
     "runs.curves": tracking.show_curves,
     "runs.experiments": tracking.list_experiments,
+    "runs.export": run_exports.export_runs,
     "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
+    "runs.import": run_imports.import_runs,
     "runs.job": training.show_job,
     "runs.list": tracking.list_runs,
     "runs.log": run_logs.show_log,

@@ -10,8 +10,10 @@ __all__ = [
     "curves",
     "errors",
     "experiments",
+    "exporting",
     "files",
     "filters",
+    "importing",
     "labels",
     "logged_models",
     "model_search",
@@ -21,6 +23,7 @@ __all__ = [
     "services",
     "store",
     "tables",
+    "tensorboard",
     "upserts",
     "values",
 ]

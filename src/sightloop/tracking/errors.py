@@ -220,3 +220,40 @@ class ExperimentTagUnknown(NotFound):
         super().__init__(
             what="tag", name=key[:80], hint=f"experiment {experiment} does not have it"
         )
+
+
+class NothingToImport(BadInput):
+    """The folder or file holds no runs that can be read."""
+
+    code = "TRACK-040"
+
+    def __init__(self, *, path: str, wanted: str) -> None:
+        super().__init__(
+            f"{path} holds no {wanted}; name the folder of TensorBoard logs, of Ultralytics runs, "
+            "MLflow's `mlruns` or its `mlflow.db`",
+            path=path,
+            wanted=wanted,
+        )
+
+
+class UnreadableSource(BadInput):
+    """What should be imported cannot be read; nothing of it was kept."""
+
+    code = "TRACK-041"
+
+    def __init__(self, *, path: str, problem: str) -> None:
+        super().__init__(
+            f"{path} cannot be imported: {problem}; it was left as it is, and what was imported "
+            "before it stays",
+            path=path,
+            problem=problem,
+        )
+
+
+class ExportBlocked(Refused):
+    """The folder to export to cannot be one."""
+
+    code = "TRACK-042"
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(f"{path} is a file; name a folder to export to", path=path)

@@ -31,6 +31,10 @@ class MetricColumns(NamedTuple):
     at_ms: NDArray[np.int64]
     values: NDArray[np.float64]
 
+    def only(self, which: slice | NDArray[np.bool_]) -> MetricColumns:
+        """These of the points."""
+        return MetricColumns(self.steps[which], self.at_ms[which], self.values[which])
+
 
 def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """Add the points. One that is stored already, value and time included, changes nothing.
@@ -44,6 +48,42 @@ def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
         return
     rows = [_row_of(run, point) for point in added]
     insert_new(tx, points, rows)
+    _keep_newest(tx, rows)
+
+
+def add_columns(tx: Tx, run: str, key: str, columns: MetricColumns) -> int:
+    """Add thousands of points of one metric; how many were not there yet.
+
+    Raises:
+        BadPoint: the key is empty or too long, or a step does not fit 64 bits.
+    """
+    if not len(columns.steps):
+        return 0
+    order = np.lexsort((columns.values, columns.at_ms, columns.steps))
+    last, first = (
+        MetricPoint(
+            key=key,
+            value=float(columns.values[place]),
+            step=int(columns.steps[place]),
+            at_ms=int(columns.at_ms[place]),
+        )
+        for place in (order[-1], order[0])
+    )
+    _row_of(run, first)  # the least step is checked as the greatest is
+    newest = _row_of(run, last)
+    is_nan = np.isnan(columns.values[order])
+    values = np.where(is_nan, 0.0, columns.values[order])
+    parts = (columns.steps[order], columns.at_ms[order], is_nan, values)
+    rows = [
+        {"run": run, "key": key, "step": step, "at_ms": at_ms, "is_nan": nan, "value": value}
+        for step, at_ms, nan, value in zip(*(part.tolist() for part in parts), strict=True)
+    ]
+    n_new = tx.execute(insert_into(tx, points).on_conflict_do_nothing(), rows).rowcount
+    _keep_newest(tx, [newest])
+    return n_new
+
+
+def _keep_newest(tx: Tx, rows: Sequence[dict[str, str | int | float]]) -> None:
     newest: dict[str, dict[str, str | int | float]] = {}
     for row in sorted(rows, key=lambda row: (row["step"], row["at_ms"], row["value"])):
         newest[str(row["key"])] = row
