@@ -45,7 +45,8 @@ def settings_page() -> str:
         "`sightloop.toml` in the workspace's folder. Unknown keys are refused. The environment",
         "variables `SIGHTLOOP_DATABASE_URL` and `SIGHTLOOP_BLOBS_URL` override `[database] url`",
         "and `[blobs] url`; `SIGHTLOOP_SERVER` and `SIGHTLOOP_TOKEN` tell the command line where",
-        "to go.",
+        "to go, and `sightloop.run` too; `SIGHTLOOP_SPOOL` names the folder where what it tracked",
+        "waits, see [the format](../formats/run-spool.md).",
     ]
     for section, struct in sections.items():
         lines += ["", f"## [{section}]", ""]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import sightloop
 from sightloop.cli.main import app
 from sightloop.dataset import Dataset
+from sightloop.datasets.taxonomy_edits import AddClass, RenameClass
 from sightloop.kernel.errors import NotFound
 
 
@@ -103,5 +104,27 @@ def test_every_verb_of_the_command_line_is_a_method():
     help_text = CliRunner().invoke(app, ["data", "--help"]).output
     listed = help_text.split("Commands:")[1].split()
     verbs = {word for word in listed if word.islower() and f"\n  {word} " in help_text}
-    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isfunction)}
+    methods = {name for name, _ in inspect.getmembers(Dataset, inspect.isroutine)}
     assert {words.get(verb, verb) for verb in verbs} <= methods
+
+
+def test_branches_are_tagged_merged_and_taken_away(ds, photos):
+    first = ds.import_folder(photos)
+    ds.branch("theirs")
+    ds.edit_classes(AddClass("dent"), branch="theirs")
+    ds.edit_classes(AddClass("hole"))
+    ds.edit_classes(RenameClass("hole", "pin hole"))
+    ds.tag("v1", "main~2")
+    assert [(one.name, one.commit) for one in ds.tags()] == [("v1", first.commit)]
+    assert ds.merge("theirs").outcome == "merged"
+    assert ds.classes().taxonomy.class_names == ["pin hole", "dent"]
+    ds.edit_classes(RenameClass("dent", "ours"))
+    ds.edit_classes(RenameClass("dent", "theirs"), branch="theirs")
+    assert ds.merge("theirs").n_conflicts == 1
+    assert ds.conflicts().merge == ds.merges()[0]
+    ds.resolve(1, "theirs")
+    assert ds.continue_merge().outcome == "merged"
+    assert ds.classes().taxonomy.class_names == ["pin hole", "theirs"]
+    assert ds.rename_branch("theirs", "late").name == "late"
+    ds.delete_branch("late"), ds.delete_tag("v1")
+    assert [one.name for one in ds.branches()] == ["main"]

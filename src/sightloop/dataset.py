@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sightloop.datasets.branches import CreateBranch, create_branch, list_branches
+from sightloop.dataset_sharing import Sharing
 from sightloop.datasets.browsing import (
     MAX_PAGE,
     CommitStatistics,
@@ -47,7 +47,6 @@ from sightloop.datasets.curation.suspects import FindSuspects, Suspects, find_su
 from sightloop.datasets.exporting import ExportDataset, Exported, export_dataset
 from sightloop.datasets.importing import ImportDataset, Imported, import_dataset
 from sightloop.datasets.splits import SplitRule
-from sightloop.datasets.store import Ref
 from sightloop.datasets.upkeep.account import Collected
 from sightloop.datasets.upkeep.collecting import (
     DEFAULT_GRACE_S,
@@ -92,7 +91,7 @@ def open_dataset(path: AnyPath = ".", *, create: bool = False) -> Dataset:
         return Dataset(create_workspace(root))
 
 
-class Dataset:
+class Dataset(Sharing):
     """Branches, commits and working copies of one workspace. May be shared by threads.
 
     >>> import tempfile, sightloop
@@ -104,6 +103,28 @@ class Dataset:
     def __init__(self, workspace: Workspace, *, progress: Progress = silent) -> None:
         self.workspace = workspace
         self._call = Call(LOCAL, progress)
+
+    @classmethod
+    def clone(
+        cls,
+        url: str | Path,
+        folder: AnyPath,
+        *,
+        ref: str = "main",
+        endpoint: str = "",
+        region: str = "",
+        progress: Progress = silent,
+    ) -> Dataset:
+        """A workspace with a remote's data set, whose origin is the remote; may be repeated.
+
+        See `datasets.remotes.pulling.pull` for what it raises.
+        """
+        root = Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        cloned = cls(create_workspace(root), progress=progress)
+        cloned.remote("origin", url, endpoint=endpoint, region=region)
+        cloned.pull(ref)
+        return cloned
 
     def __enter__(self) -> Self:
         """The dataset itself; it is closed when the block ends."""
@@ -251,14 +272,6 @@ class Dataset:
         )
         return diff_commits(self.workspace, self._call, request)
 
-    def branch(self, name: str, *, at: str = "main") -> Ref:
-        """A new branch at an existing commit; see `datasets.branches.create_branch`."""
-        return create_branch(self.workspace, self._call, CreateBranch(name=name, at=at))
-
-    def branches(self) -> list[Ref]:
-        """Every branch and the commit it is at, by name."""
-        return list_branches(self.workspace, self._call)
-
     def samples(
         self,
         ref: str = "main",
@@ -353,9 +366,13 @@ class Dataset:
         tagged = TagSamples(branch=branch, samples=ids, tag=tag, message=message)
         return tag_samples(self.workspace, self._call, tagged)
 
-    def verify(self, ref: str = "") -> Verified:
-        """Hash all bytes again; see `datasets.upkeep.verifying.verify_data`."""
-        return verify_data(self.workspace, self._call, VerifyData(ref=ref))
+    def verify(self, ref: str = "", *, repair: str = "") -> Verified:
+        """Hash all bytes again, and mend what is damaged from the remote `repair`, if one is named.
+
+        See `datasets.upkeep.verifying.verify_data` for what it raises.
+        """
+        request = VerifyData(ref=ref, repair_from=repair)
+        return verify_data(self.workspace, self._call, request)
 
     def gc(self, *, grace_s: float = DEFAULT_GRACE_S, dry_run: bool = False) -> Collected:
         """Free the disk of what nothing needs; see `datasets.upkeep.collecting.collect_garbage`."""

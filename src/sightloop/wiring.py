@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sightloop.datasets.remotes.promises import explain_missing
 from sightloop.fleet.update_repository import create_repository
 from sightloop.kernel import tokens
 from sightloop.kernel.actors import OWNER, Role
@@ -34,8 +35,11 @@ ROOMS_WITH_TABLES = (
     "kernel.events",
     "kernel.steps",
     "kernel.tokens",
+    "datasets.remotes.store",
+    "datasets.merges",
     "datasets.store",
     "datasets.tombstones",
+    "tracking.batches",
     "tracking.tables",
     "tracking.inputs",
     "training.store",
@@ -112,11 +116,12 @@ def _build(root: Path, config: Config, clock: Clock) -> Workspace:
     for name in ROOMS_WITH_TABLES:
         importlib.import_module(f"sightloop.{name}")
     state = root.resolve() / STATE_FOLDER
+    db = Database(config.database.url or sqlite_url(state / "sightloop.db"))
     return Workspace(
         root=root.resolve(),
         config=config,
-        db=Database(config.database.url or sqlite_url(state / "sightloop.db")),
-        blobs=LocalBlobs(_blob_folder(config, state)),
+        db=db,
+        blobs=LocalBlobs(_blob_folder(config, state), explain=explain_missing(db)),
         clock=clock,
         ids=TimeSortedIds(clock),
     )

@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 ORDER = (
     "kernel",
     "contracts",
+    "client",
     "inference",
     "datasets",
     "tracking",
@@ -33,6 +34,7 @@ ORDER = (
     "cli",
 )
 LIGHT_KERNEL = {"actors", "clock", "digests", "errors", "files", "ids", "progress"}
+CLIENT_KERNEL = LIGHT_KERNEL | {"code_state", "environment"}
 DEVICE_MAY_IMPORT = {"kernel", "contracts", "inference", "device"}
 EFFECTS = {"os", "io", "time", "datetime", "random", "secrets", "socket", "subprocess", "pathlib"}
 EFFECTS |= {"logging", "threading", "urllib", "urllib3", "http", "sqlalchemy", "tempfile", "shutil"}
@@ -43,6 +45,7 @@ PURE = (
     "contracts/bundle",
     "contracts/check_in",
     "contracts/job",
+    "contracts/tracking",
     "inference/letterbox",
     "inference/heads",
     "inference/suppression",
@@ -68,9 +71,16 @@ PURE = (
     "datasets/working_copies/plans",
     "datasets/tree",
     "datasets/splits",
+    "datasets/remotes/blocks",
+    "datasets/remotes/hex_runs",
+    "datasets/remotes/key_columns",
+    "datasets/remotes/layout",
+    "datasets/remotes/packs",
+    "datasets/remotes/placing",
     "datasets/upkeep/account",
     "datasets/upkeep/flaws",
     "tracking/curves",
+    "datasets/conflicts",
     "datasets/curation/columns",
     "datasets/curation/contradictions",
     "datasets/curation/image_hash",
@@ -78,6 +88,10 @@ PURE = (
     "datasets/curation/suspicions",
     "tracking/filters",
     "datasets/diff",
+    "datasets/following",
+    "datasets/merge",
+    "datasets/taxonomy_edits",
+    "datasets/taxonomy_merge",
     "datasets/index",
     "datasets/statistics",
     "evaluation/matching",
@@ -137,18 +151,41 @@ def test_a_room_imports_only_rooms_above_it():
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_room_imports_the_python_door():
-    """It stands above the rooms, beside wiring, and only calls services of datasets."""
+@pytest.mark.parametrize(
+    ("doors", "rooms"),
+    [
+        (("dataset", "dataset_sharing"), {"datasets", "dataset_sharing", "kernel", "wiring"}),
+        (("tracked",), {"client", "server", "wiring"}),
+    ],
+)
+def test_no_room_imports_a_python_door(doors: tuple[str, ...], rooms: set[str]):
+    """They stand above the rooms, beside wiring, and only call services."""
     wrong = [
         f"{name} imports {imported}"
         for name, path in modules()
-        if name not in {"__init__", "dataset"}
+        if name not in {"__init__", *doors}
         for imported in imports_of(path)
-        if imported == "sightloop.dataset" or imported.startswith("sightloop.dataset.")
+        if imported.startswith("sightloop.") and imported.split(".")[1] in doors
     ]
-    door = {room_of(imported) for imported in imports_of(SOURCE / "dataset.py")}
+    reached = {room_of(i) for door in doors for i in imports_of(SOURCE / f"{door}.py")}
     assert not wrong, "\n".join(wrong)
-    assert door - {None} == {"datasets", "kernel", "wiring"}
+    assert reached - {None} == rooms
+
+
+def test_the_tracking_client_imports_only_contracts_and_the_light_kernel():
+    wrong = []
+    for name, path in modules():
+        if not name.startswith("client/"):
+            continue
+        for imported in imports_of(path):
+            parts = imported.split(".")
+            if parts[0] in {"sqlalchemy", "litestar", "torch", "urllib3", "psutil"}:
+                wrong.append(f"{name} imports {imported}")
+            if parts[0] != "sightloop" or len(parts) < 3 or parts[1] in {"client", "contracts"}:
+                continue
+            if parts[1] != "kernel" or parts[2] not in CLIENT_KERNEL:
+                wrong.append(f"{name} imports {imported}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_folder_is_a_room_of_the_house():
@@ -193,14 +230,15 @@ def test_the_core_never_imports_the_agpl_engine():
     assert not wrong
 
 
-def test_the_engine_imports_only_contracts_and_the_light_kernel():
+def test_the_engine_imports_only_contracts_the_client_and_the_light_kernel():
     wrong = []
     for path in sorted(ENGINE.rglob("*.py")):
         for imported in imports_of(path):
             parts = imported.split(".")
             if parts[0] != "sightloop" or len(parts) < 3:
                 continue
-            if parts[1] != "contracts" and not (parts[1] == "kernel" and parts[2] in LIGHT_KERNEL):
+            is_light = parts[1] == "kernel" and parts[2] in LIGHT_KERNEL
+            if parts[1] not in {"contracts", "client"} and not is_light:
                 wrong.append(f"{path.name} imports {imported}")
     assert not wrong, "\n".join(wrong)
 

@@ -41,7 +41,9 @@ def test_every_link_to_a_file_leads_somewhere(path: Path):
             assert (path.parent / target).exists(), f"{path.name} points to {target}"
 
 
-@pytest.mark.parametrize("name", ["bundle", "check-in", "commit", "job", "profile", "telemetry"])
+@pytest.mark.parametrize(
+    "name", ["bundle", "check-in", "commit", "job", "profile", "run-spool", "telemetry"]
+)
 def test_every_format_has_a_specification_with_its_version(name: str):
     text = (ROOT / "docs" / "formats" / f"{name}.md").read_text()
     assert re.search(r"sightloop\.[a-z-]+/1", text)

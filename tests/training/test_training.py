@@ -19,6 +19,7 @@ from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.config import Config, TrainingConfig
 from sightloop.kernel.digests import Digest
+from sightloop.kernel.environment import Environment
 from sightloop.kernel.errors import NotAllowed
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
@@ -29,7 +30,6 @@ from sightloop.tracking.errors import RunUnknown
 from sightloop.tracking.points import metric_history
 from sightloop.tracking.values import Run
 from sightloop.training import store
-from sightloop.training.environment import Environment
 from sightloop.training.errors import (
     EngineUnknown,
     JobFailed,

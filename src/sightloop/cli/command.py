@@ -73,7 +73,7 @@ class Session:
     def _choose_caller(self) -> Caller:
         if self.server:
             return RemoteCaller(self.server, os.environ.get("SIGHTLOOP_TOKEN", ""))
-        from sightloop.server.control import running_server
+        from sightloop.server.presence import running_server
 
         state = self.root / STATE_FOLDER
         if note := running_server(state):

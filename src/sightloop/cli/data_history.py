@@ -1,4 +1,4 @@
-"""`sightloop data log`, `show`, `branch`, `diff`: commits and their names."""
+"""`sightloop data log`, `show`, `diff`: commits and what is between them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import typer
 
 from sightloop.cli.command import Session, command
 
+_REF = "Branch, tag, commit, or one back from there: NAME~2, NAME^2."
+
 
 def register(data: typer.Typer) -> None:
     """Add the commands to `sightloop data`."""
     command(data, "log")(log)
     command(data, "show")(show)
-    command(data, "branch")(branch)
     command(data, "diff")(diff)
 
 
 def log(
     session: Session,
     *,
-    ref: Annotated[str, typer.Argument(help="Branch or commit.")] = "main",
+    ref: Annotated[str, typer.Argument(help=_REF)] = "main",
     limit: Annotated[int, typer.Option(help="How many commits.")] = 20,
 ) -> None:
-    """The history of a branch, newest first."""
+    """The history of a branch along all parents, newest first; merges are marked."""
     from sightloop.cli.views import data_history as views
     from sightloop.datasets.commits import LogCommits, LoggedCommit
 
@@ -31,9 +32,7 @@ def log(
     session.print(session.call("data.log", request, list[LoggedCommit]), views.commits)
 
 
-def show(
-    session: Session, *, ref: Annotated[str, typer.Argument(help="Branch or commit.")] = "main"
-) -> None:
+def show(session: Session, *, ref: Annotated[str, typer.Argument(help=_REF)] = "main") -> None:
     """What a commit holds: splits, slices, classes."""
     from sightloop.cli.views import data_history as views
     from sightloop.datasets.commits import CommitFacts, ShowCommit
@@ -41,28 +40,11 @@ def show(
     session.print(session.call("data.show", ShowCommit(ref=ref), CommitFacts), views.commit)
 
 
-def branch(
-    session: Session,
-    *,
-    name: Annotated[str, typer.Argument(help="Name of a new branch; none lists them.")] = "",
-    at: Annotated[str, typer.Option(help="Where it begins.")] = "main",
-) -> None:
-    """List branches, or make one."""
-    from sightloop.cli.views import data_history as views
-    from sightloop.datasets.branches import CreateBranch
-    from sightloop.datasets.store import Ref
-    from sightloop.server.catalogue import Nothing
-
-    if name:
-        session.call("data.branch", CreateBranch(name=name, at=at), Ref)
-    session.print(session.call("data.branches", Nothing(), list[Ref]), views.branches)
-
-
 def diff(
     session: Session,
     *,
-    before: Annotated[str, typer.Argument(help="Branch or commit.")],
-    after: Annotated[str, typer.Argument(help="Branch or commit.")],
+    before: Annotated[str, typer.Argument(help=_REF)],
+    after: Annotated[str, typer.Argument(help=_REF)],
     kind: Annotated[
         str, typer.Option(help="Only samples with this change, such as added or 'box moved'.")
     ] = "",

@@ -45,13 +45,19 @@ def verify(
     session: Session,
     *,
     ref: Annotated[str, typer.Argument(help="Branch, tag or commit; none checks all.")] = "",
+    repair: Annotated[
+        str, typer.Option(help="A remote from which to mend what is damaged or missing.")
+    ] = "",
 ) -> None:
-    """Hash all bytes again; exit code 1 when some are damaged or missing. Changes nothing."""
+    """Hash all bytes again; exit code 1 when some are damaged or missing.
+
+    Without --repair nothing is changed.
+    """
     from sightloop.cli.views import data_upkeep as views
     from sightloop.datasets.upkeep.flaws import Verified
     from sightloop.datasets.upkeep.verifying import VerifyData
 
-    found = session.call("data.verify", VerifyData(ref=ref), Verified)
+    found = session.call("data.verify", VerifyData(ref=ref, repair_from=repair), Verified)
     session.print(found, views.verified)
     if not found.is_whole:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sightloop.cli import runs_sync
 from sightloop.cli.command import Session, command
 
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     command(runs, "compare")(compare)
     command(runs, "log")(log)
     command(runs, "cancel")(cancel)
+    runs_sync.register(runs)
 
 
 def train(

@@ -1,4 +1,5 @@
-"""What crosses a process, with its version: bundle, job, check-in, assignment, profile, telemetry.
+"""What crosses a process, with its version: bundle, job, check-in, assignment, profile, telemetry,
+tracking.
 
 Frozen values with a `format` field each, specified in `docs/formats/`. A reader ignores fields it
 does not know and refuses a format it does not know. Importing this room loads msgspec and the
@@ -15,4 +16,5 @@ __all__ = [
     "numbers",
     "profile",
     "telemetry",
+    "tracking",
 ]

@@ -215,7 +215,7 @@ def list_samples(workspace: Workspace, call: Call, request: ListSamples) -> Samp
     """
     require(call.actor, Permission.READ)
     found = find_commit(workspace, call, FindCommit(ref=request.ref))
-    wanted = _filter_of(request, found.record.taxonomy)
+    wanted = filter_of(request, found.record.taxonomy)
     limit = min(max(request.limit, 1), MAX_PAGE)
     if wanted.is_empty:
         return _page_of_tree(workspace, found, after=request.after, limit=limit)
@@ -269,7 +269,12 @@ def show_sample(workspace: Workspace, call: Call, request: ShowSample) -> ShownS
     )
 
 
-def _filter_of(request: ListSamples, taxonomy: Taxonomy) -> SampleFilter:
+def filter_of(request: ListSamples, taxonomy: Taxonomy) -> SampleFilter:
+    """What the request asks for.
+
+    Raises:
+        BadFilter: a filter's value is none that a sample can have.
+    """
     for what, value, known in (
         ("split", request.split, SPLITS),
         ("lane", request.lane, LANES),

@@ -78,7 +78,7 @@ class Parent:
         present = self._find([*(one.id for one in upserts), *change.removals])
         if change.only_new:
             upserts = [one for one in upserts if one.id not in present]
-        asked = _differing([_row_of(one) for one in upserts], present)
+        asked = _differing([row_of(one) for one in upserts], present)
         if change.ids_are_new:
             asked = _differing(self._with_known_ids(asked), present)
         # A reservation may turn what was asked for back into what is there already.
@@ -114,7 +114,7 @@ class Parent:
         return [
             row
             if (old := before.get(row.sample.id)) is None
-            else _row_of(
+            else row_of(
                 msgspec.structs.replace(
                     row.sample,
                     annotations=with_known_ids(old.annotations, row.sample.annotations),
@@ -139,7 +139,7 @@ class Parent:
         present = self._load_by_split_key({one.split_key for one in newcomers})
         admitted = {one.id: one for one in admit_all(newcomers, present, rule)}
         allowed = [(row, admitted.get(row.sample.id, row.sample)) for row in rows]
-        return [row if one is row.sample else _row_of(one) for row, one in allowed]
+        return [row if one is row.sample else row_of(one) for row, one in allowed]
 
     def _find(self, ids: Collection[SampleId]) -> dict[SampleId, Digest]:
         return {} if self._root is None else tree.find(self._nodes, self._root, ids)
@@ -162,7 +162,8 @@ def _differing(rows: list[Row], present: Mapping[SampleId, Digest]) -> list[Row]
     return [row for row in rows if row.digest != present.get(row.sample.id)]
 
 
-def _row_of(sample: Sample) -> Row:
+def row_of(sample: Sample) -> Row:
+    """The sample with its bytes."""
     content = encode_row(sample)
     return Row(sample, content, digest_of(content))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import msgspec
 
+from sightloop.datasets.ancestry import History
 from sightloop.datasets.boxes import overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
-from sightloop.datasets.errors import BadSample
+from sightloop.datasets.errors import BadSample, NoSuchRef
 from sightloop.datasets.geometry import SizePx
+from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
+from sightloop.datasets.remotes.store import promised_among
 from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
@@ -146,7 +150,8 @@ def retire_audits(workspace: Workspace, call: Call, request: RetireAudits) -> Co
         resolve_ref(tx, request.branch)
 
     def change_on(head: CommitRecord | None) -> Change:
-        assert head is not None, "the branch was just resolved, and branches are never removed"
+        if head is None:  # deleted a moment ago
+            raise NoSuchRef(name=request.branch)
         return Change([], head.taxonomy, retired_keys=frozenset(request.split_keys))
 
     target = Target(request.branch, request.message)
@@ -182,34 +187,17 @@ def show_commit(workspace: Workspace, call: Call, request: ShowCommit) -> Commit
 
 
 def log_commits(workspace: Workspace, call: Call, request: LogCommits) -> list[LoggedCommit]:
-    """The commit and its ancestors along first parents, newest first.
+    """The commit and its ancestors along all parents, newest first.
 
     Raises:
         NoSuchRef: nothing has that name.
         AmbiguousRef: several commits begin like this.
     """
     require(call.actor, Permission.READ)
-    logged: list[LoggedCommit] = []
     with workspace.db.read() as tx:
-        commit: Digest | None = resolve_ref(tx, request.ref)
-        while commit is not None and len(logged) < request.limit:
-            record = load_commit(tx, commit)
-            counts = _counts_told(tx, commit)
-            logged.append(
-                LoggedCommit(
-                    commit=commit,
-                    parents=record.parents,
-                    actor=record.actor,
-                    message=record.message,
-                    committed_at_ms=record.committed_at_ms,
-                    n_samples=record.n_samples,
-                    n_added=counts.get("n_added"),
-                    n_changed=counts.get("n_changed"),
-                    n_removed=counts.get("n_removed"),
-                )
-            )
-            commit = record.parents[0] if record.parents else None
-    return logged
+        history = History(tx)
+        commits = history.newest_first([resolve_ref(tx, request.ref)])
+        return [_logged(tx, history, one) for one in islice(commits, max(request.limit, 0))]
 
 
 def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
@@ -226,10 +214,30 @@ def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
     return None
 
 
-def _counts_told(tx: Tx, commit: Digest) -> dict[str, int]:
-    """What the event of the commit counted: cheaper than to compare it with its parent again."""
-    told = events.history(tx, subject=commit, limit=10)
-    return next((event.data for event in told if event.kind == DATASET_COMMITTED), {})
+def _logged(tx: Tx, history: History, commit: Digest) -> LoggedCommit:
+    record = history.record(commit)
+    counts = _counts_told(tx, commit, record.parents)
+    return LoggedCommit(
+        commit=commit,
+        parents=record.parents,
+        actor=record.actor,
+        message=record.message,
+        committed_at_ms=record.committed_at_ms,
+        n_samples=record.n_samples,
+        n_added=counts.get("n_added"),
+        n_changed=counts.get("n_changed"),
+        n_removed=counts.get("n_removed"),
+    )
+
+
+def _counts_told(tx: Tx, commit: Digest, parents: list[Digest]) -> dict[str, int]:
+    """What the event of the commit counted: cheaper than to compare it with its parent again.
+
+    A branch that was moved forward to the commit tells of it too, counted against where it was.
+    """
+    first = parents[0] if parents else None
+    told = events.history(tx, subject=commit, kind=DATASET_COMMITTED, limit=10)
+    return next((event.data for event in told if event.data["parent"] == first), {})
 
 
 def _committed(draft: Draft) -> Committed:
@@ -243,8 +251,13 @@ def _committed(draft: Draft) -> Committed:
 
 
 def _check_images(workspace: Workspace, request: CommitSamples) -> None:
-    for sample in request.upserts:
-        if not workspace.blobs.has(sample.image):
+    absent = [one for one in request.upserts if not workspace.blobs.has(one.image)]
+    if not absent:
+        return
+    with workspace.db.read() as tx:
+        left = promised_among(tx, [object_key(one.image) for one in absent])
+    for sample in absent:
+        if object_key(sample.image) not in left:  # else labels change, and the image can stay away
             raise _bad(sample, f"its image {sample.image} is not in the blob store; put it first")
 
 

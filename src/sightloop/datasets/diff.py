@@ -13,9 +13,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from sightloop.datasets.following import changes_since
 from sightloop.datasets.geometry import bounds_of, iou_of, shift_px
 from sightloop.datasets.splits import SplitRule, split_of
-from sightloop.datasets.values import Annotation, AnnotationId, ClassId, Sample, SampleId, Taxonomy
+from sightloop.datasets.values import (
+    Annotation,
+    AnnotationId,
+    ClassId,
+    Sample,
+    SampleId,
+    Taxonomy,
+    TaxonomyChange,
+)
 
 SampleChangeKind = Literal["added", "removed", "changed"]
 BoxChangeKind = Literal["added", "removed", "moved", "relabelled", "edited"]
@@ -108,6 +117,8 @@ class DiffSummary(msgspec.Struct, frozen=True, kw_only=True):
     new_classes: list[str]
     gone_classes: list[str]
     renamed_classes: list[tuple[str, str]]
+    class_changes: list[TaxonomyChange] = []
+    """What was done to classes from the one commit to the other, oldest first."""
 
 
 def diff_sample(before: Side | None, after: Side | None) -> SampleDiff:
@@ -181,6 +192,7 @@ class DiffCounter:
             renamed_classes=[
                 (old[one], new[one]) for one in old if new.get(one, old[one]) != old[one]
             ],
+            class_changes=changes_since(self._before, self._after),
         )
 
     def _counts_of(self, class_id: ClassId, name: str) -> ClassCounts | None:

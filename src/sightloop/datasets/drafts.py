@@ -6,20 +6,19 @@ objects, moves the branch by compare-and-swap and tells of it, all or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sightloop.contracts.decode import encode
 from sightloop.datasets import tree
 from sightloop.datasets.branches import check_branch_name, head_of
-from sightloop.datasets.changes import Change, Parent, RowChanges
+from sightloop.datasets.changes import Change, Parent, Row, RowChanges
 from sightloop.datasets.errors import HeadMoved, ImageErased, NothingToCommit, SplitRuleDiffers
-from sightloop.datasets.keys import object_key
+from sightloop.datasets.keys import ObjectKind, object_key
 from sightloop.datasets.records import CommitRecord, encode_commit
 from sightloop.datasets.samples import load_commit
 from sightloop.datasets.splits import SplitRule
 from sightloop.datasets.store import (
-    ObjectKind,
     StoredObject,
     advance_branch,
     note_split_keys,
@@ -66,6 +65,8 @@ class Draft:
     split_keys: list[tuple[str, SampleId]]
     images: list[Digest] = field(default_factory=list)
     """Of the rows it writes."""
+    merged: Digest | None = None
+    """Of a merge: its second parent, the commit that came in."""
 
     @property
     def is_new(self) -> bool:
@@ -171,8 +172,24 @@ def publish(tx: Tx, draft: Draft, *, by: Actor, now_ms: int) -> None:
             "n_added": draft.n_added,
             "n_changed": draft.n_changed,
             "n_removed": draft.n_removed,
+            **({"merged": draft.merged} if draft.merged else {}),
         },
     )
+
+
+def objects_of(record: CommitRecord, grown: tree.Grown, rows: Iterable[Row]) -> list[StoredObject]:
+    """Everything that a commit leads to and that may not be stored yet."""
+    return [
+        _object("commit", encode_commit(record)),
+        _object("taxonomy", encode(record.taxonomy)),
+        *(StoredObject(key, "node", node) for key, node in grown.new_nodes.items()),
+        *(StoredObject(object_key(row.digest), "row", row.content) for row in rows),
+    ]
+
+
+def split_keys_of(rows: Iterable[Row]) -> list[tuple[str, SampleId]]:
+    """The entries of the split-key index for these rows."""
+    return [(row.sample.split_key, row.sample.id) for row in rows]
 
 
 def _commit_once(workspace: Workspace, call: Call, *, target: Target, change_on: ChangeOn) -> Draft:
@@ -199,21 +216,15 @@ def _content(record: CommitRecord) -> tuple[object, ...]:
 
 
 def _draft(branch: str, record: CommitRecord, rows: RowChanges, grown: tree.Grown) -> Draft:
-    content = encode_commit(record)
     return Draft(
         branch=branch,
-        commit=digest_of(content),
+        commit=digest_of(encode_commit(record)),
         parent=record.parents[0] if record.parents else None,
         n_added=len(rows.added),
         n_changed=len(rows.changed),
         n_removed=len(rows.removed),
-        objects=[
-            _object("commit", content),
-            _object("taxonomy", encode(record.taxonomy)),
-            *(StoredObject(key, "node", node) for key, node in grown.new_nodes.items()),
-            *(StoredObject(object_key(row.digest), "row", row.content) for row in rows.written),
-        ],
-        split_keys=[(row.sample.split_key, row.sample.id) for row in rows.written],
+        objects=objects_of(record, grown, rows.written),
+        split_keys=split_keys_of(rows.written),
         images=[row.sample.image for row in rows.written],
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightloop.kernel.digests import Digest
-from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused
+from sightloop.kernel.digests import Digest, short
+from sightloop.kernel.errors import BadInput, Conflict, Damaged, NotFound, Refused, Unavailable
 
 
 class EmptyBox(BadInput):
@@ -387,3 +387,315 @@ class NotNdjson(BadInput):
             file=file,
             problem=problem,
         )
+
+
+# Remotes
+
+
+class BadRemote(BadInput):
+    """A remote cannot be called that, or cannot be at that address."""
+
+    code = "DATA-050"
+
+    def __init__(self, *, value: str, problem: str) -> None:
+        super().__init__(
+            f"{value!r} will not do: {problem}; give a name such as origin and a folder, "
+            "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://ACCOUNT/CONTAINER/PREFIX",
+            value=value,
+            problem=problem,
+        )
+
+
+class NoSuchRemote(NotFound):
+    """No remote has that name."""
+
+    code = "DATA-051"
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        hint = f"there is {', '.join(known)}" if known else "none was added"
+        super().__init__(
+            what="remote", name=name, hint=f"{hint}; add one with `sightloop data remote add`"
+        )
+
+
+class RemoteExists(Refused):
+    """A remote of that name is at another address."""
+
+    code = "DATA-052"
+
+    def __init__(self, *, name: str, url: str) -> None:
+        super().__init__(
+            f"remote {name} exists and is {url}; choose another name, or remove it first",
+            name=name,
+            url=url,
+        )
+
+
+class RemoteUnavailable(Unavailable):
+    """A remote does not answer, or answers with an error of its own, however often it is asked."""
+
+    code = "DATA-053"
+
+    def __init__(self, *, remote: str, problem: str) -> None:
+        super().__init__(
+            f"remote {remote}: {problem}; what was done so far stays - repeat the command later",
+            remote=remote,
+            problem=problem,
+        )
+
+
+class RemoteDenied(Refused):
+    """A remote does not let these credentials do it."""
+
+    code = "DATA-054"
+
+    def __init__(self, *, remote: str, doing: str) -> None:
+        super().__init__(
+            f"remote {remote} does not allow {doing} with the credentials of this environment; "
+            "set those that do (docs/formats/remote.md names the variables), or ask its owner",
+            remote=remote,
+            doing=doing,
+        )
+
+
+class RemoteUnfit(Refused):
+    """A place that must not become a remote: writers could undo each other, or it is in use."""
+
+    code = "DATA-055"
+
+    def __init__(self, *, remote: str, problem: str) -> None:
+        super().__init__(
+            f"remote {remote} cannot hold a data set: {problem}; nothing was written there",
+            remote=remote,
+            problem=problem,
+        )
+
+
+class PushedMeanwhile(Conflict):
+    """The remote's branch has commits that are not in ours."""
+
+    code = "DATA-056"
+
+    def __init__(self, *, remote: str, ref: str, at: Digest) -> None:
+        super().__init__(
+            f"{ref} of remote {remote} is at {short(at)}, which ours does not have: someone else "
+            "pushed first; pull, then push",
+            remote=remote,
+            ref=ref,
+            at=at,
+        )
+
+
+class MergeNeeded(Refused):
+    """Both sides have commits that the other lacks; what the remote has is here now."""
+
+    code = "DATA-057"
+
+    def __init__(self, *, branch: str, tracking: str) -> None:
+        super().__init__(
+            f"branch {branch} and {tracking} both have commits of their own; merge needed: "
+            f"`sightloop data merge {tracking}`",
+            branch=branch,
+            tracking=tracking,
+        )
+
+
+class RemoteDamaged(Damaged):
+    """A remote's object is not what its name promises, or something it must have is gone."""
+
+    code = "DATA-058"
+
+    def __init__(self, *, remote: str, objects: Sequence[str], problem: str) -> None:
+        named = ", ".join(objects[:5]) + (f" and {len(objects) - 5} more" if objects[5:] else "")
+        super().__init__(
+            f"remote {remote} is damaged: {named} {problem}; all else that was fetched is kept - "
+            "restore it there, or push to it again from a workspace that has it",
+            remote=remote,
+            objects=list(objects[:50]),
+            problem=problem,
+        )
+
+
+# Merges and classes
+
+
+class SplitRulesDiffer(Refused):
+    """A merge would have to move images of one side between training and test."""
+
+    code = "DATA-040"
+
+    def __init__(self, *, ours: str, theirs: str) -> None:
+        super().__init__(
+            f"our side splits by {ours}, theirs by {theirs}: a merge would move images between "
+            "training and test; import the images of one side again, onto the other's branch",
+            ours=ours,
+            theirs=theirs,
+        )
+
+
+class TooManyConflicts(Refused):
+    """More contradictions than anyone settles one by one."""
+
+    code = "DATA-041"
+
+    def __init__(self, *, n_conflicts: int, limit: int) -> None:
+        super().__init__(
+            f"the two sides contradict each other in {n_conflicts} places, more than the {limit} "
+            "that can be settled one by one; nothing was changed - merge with --resolve ours or "
+            "--resolve theirs, or merge smaller steps of the history",
+            n_conflicts=n_conflicts,
+            limit=limit,
+        )
+
+
+class UnresolvedConflicts(Refused):
+    """A merge goes on when every conflict is settled."""
+
+    code = "DATA-042"
+
+    def __init__(self, *, merge: str, conflicts: list[int]) -> None:
+        listed = ", ".join(str(one) for one in conflicts[:20])
+        more = f" and {len(conflicts) - 20} more" if len(conflicts) > 20 else ""
+        super().__init__(
+            f"merge {merge} has {_count(len(conflicts), 'unresolved conflict')} "
+            f"({listed}{more}); settle each with `sightloop data resolve`",
+            merge=merge,
+            conflicts=[str(one) for one in conflicts[:20]],
+            n_conflicts=len(conflicts),
+        )
+
+
+class MergeOutdated(Conflict):
+    """The branch has a commit that the open merge knows nothing of."""
+
+    code = "DATA-043"
+
+    def __init__(self, *, merge: str, branch: str, expected: str, found: str | None) -> None:
+        super().__init__(
+            f"branch {branch} has moved from {expected} to {found or 'nowhere: it is gone'} since "
+            f"merge {merge} began; nothing was committed - merge again: conflicts that are still "
+            "the same keep what was decided about them",
+            merge=merge,
+            branch=branch,
+            expected=expected,
+            found=found,
+        )
+
+
+class NoSuchMerge(NotFound):
+    """No open merge has that id."""
+
+    code = "DATA-044"
+
+    def __init__(self, *, merge: str) -> None:
+        super().__init__(
+            what="open merge",
+            name=merge[:80],
+            hint="`sightloop data conflicts` lists open merges",
+        )
+
+
+class WhichMerge(BadInput):
+    """Several merges are open, and the request names none."""
+
+    code = "DATA-045"
+
+    def __init__(self, *, merges: list[str]) -> None:
+        super().__init__(
+            f"{len(merges)} merges are open ({', '.join(merges[:20])}); name one",
+            merges=merges[:20],
+        )
+
+
+class NoSuchConflict(NotFound):
+    """The open merge has no conflict of that number."""
+
+    code = "DATA-046"
+
+    def __init__(self, *, merge: str, conflict: int) -> None:
+        super().__init__(what=f"conflict of merge {merge}", name=str(conflict))
+
+
+class BadResolution(BadInput):
+    """A conflict cannot be settled like this."""
+
+    code = "DATA-047"
+
+    def __init__(self, *, conflict: int, problem: str) -> None:
+        super().__init__(
+            f"conflict {conflict} cannot be settled like this: {problem}",
+            conflict=conflict,
+            problem=problem,
+        )
+
+
+class NoSuchAncestor(NotFound):
+    """A history that does not reach back so far."""
+
+    code = "DATA-048"
+
+    def __init__(self, *, name: str, commit: str) -> None:
+        super().__init__(
+            what="ancestor", name=name[:120], hint=f"commit {commit} has no such parent"
+        )
+
+
+class TaxonomiesDiverge(Refused):
+    """Both sides did something else to the same class."""
+
+    code = "DATA-095"
+
+    def __init__(self, *, class_id: str, ours: str, theirs: str) -> None:
+        super().__init__(
+            f"both sides changed what class {class_id} means: our side has a {ours}, theirs a "
+            f"{theirs}; do to one side what was done to the other, then merge",
+            class_id=class_id,
+            ours=ours,
+            theirs=theirs,
+        )
+
+
+class ClassNamesCollide(Refused):
+    """Two classes cannot have one name."""
+
+    code = "DATA-096"
+
+    def __init__(self, *, name: str, classes: list[str]) -> None:
+        super().__init__(
+            f"classes {' and '.join(classes)} would both be called {name!r}; "
+            "rename one of them first",
+            name=name,
+            classes=classes,
+        )
+
+
+class BadClassEdit(BadInput):
+    """A change of classes that cannot be; nothing was changed."""
+
+    code = "DATA-097"
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(f"the classes cannot be changed like this: {problem}", problem=problem)
+
+
+class ClassInUse(Refused):
+    """A class is removed only when nothing is of it."""
+
+    code = "DATA-098"
+
+    def __init__(self, *, name: str, n_annotations: int) -> None:
+        super().__init__(
+            f"class {name!r} has {_count(n_annotations, 'annotation')}; merge it into another "
+            "class (--merge), or delete or relabel them first",
+            name=name,
+            n_annotations=n_annotations,
+        )
+
+
+class NoSuchClass(NotFound):
+    """The commit has no class of that name or id."""
+
+    code = "DATA-099"
+
+    def __init__(self, *, name: str, known: Sequence[str]) -> None:
+        super().__init__(what="class", name=name[:120], hint=f"it has: {', '.join(known)}")

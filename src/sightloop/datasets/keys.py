@@ -7,7 +7,7 @@ them. Nothing but the trees and the store needs the raw form.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import NewType
+from typing import Literal, NewType
 
 from sightloop.datasets.values import SampleId
 from sightloop.kernel.digests import Digest
@@ -17,6 +17,9 @@ ObjectKey = NewType("ObjectKey", bytes)
 
 SampleKey = NewType("SampleKey", bytes)
 """The 16 bytes of a sample id."""
+
+ObjectKind = Literal["row", "node", "taxonomy", "commit"]
+"""What an object is."""
 
 _PREFIX = "sha256:"
 _SAMPLE_BYTES = 16

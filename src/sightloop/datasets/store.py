@@ -33,6 +33,7 @@ from sqlalchemy.dialects import postgresql
 from sightloop.datasets.errors import HeadMoved, ObjectDamaged, ObjectMissing, RefExists
 from sightloop.datasets.keys import (
     ObjectKey,
+    ObjectKind,
     SampleKey,
     digest_of_key,
     object_key,
@@ -51,8 +52,8 @@ from sightloop.kernel.actors import ActorId
 from sightloop.kernel.database import Tx, metadata
 from sightloop.kernel.digests import Digest
 
-ObjectKind = Literal["row", "node", "taxonomy", "commit"]
-RefKind = Literal["branch", "tag"]
+RefKind = Literal["branch", "tag", "remote"]
+"""`remote`: where a branch of a remote was when it was last looked at, as REMOTE/BRANCH."""
 
 _PER_STATEMENT = 5_000
 """Values named in one SELECT, rows in one INSERT; SQLite allows 32,766."""
@@ -180,6 +181,15 @@ def read_object(tx: Tx, digest: Digest) -> bytes:
     return read_objects(tx, [key])[key]
 
 
+def present_objects(tx: Tx, keys: Collection[ObjectKey]) -> set[ObjectKey]:
+    """Those of the keys that are objects here; their bytes are not read."""
+    found: set[ObjectKey] = set()
+    for some in _chunks(keys):
+        query = select(_objects.c.digest).where(_objects.c.digest.in_(some))
+        found.update(ObjectKey(key) for key in tx.scalars(query))
+    return found
+
+
 def find_commits(tx: Tx, hex_prefix: str, *, limit: int = 10) -> list[Digest]:
     """Commits whose digest begins with these hexadecimal digits, at most `limit` of them."""
     first = bytes.fromhex(hex_prefix.ljust(64, "0"))
@@ -272,6 +282,18 @@ def advance_branch(
             return
     found = find_ref(tx, "branch", branch)
     raise HeadMoved(branch=branch, expected=expected, found=found.commit if found else None)
+
+
+def set_ref(tx: Tx, ref: Ref, *, by: ActorId | None = None) -> None:
+    """Make the ref point there, wherever it was: for what only mirrors another place."""
+    found = find_ref(tx, ref.kind, ref.name)
+    if found is None:
+        create_ref(tx, ref, by=by)
+    elif found.commit != ref.commit:
+        is_it = (_refs.c.kind == ref.kind) & (_refs.c.name == ref.name)
+        values = {"commit_digest": ref.commit, "moved_at_ms": ref.moved_at_ms}
+        tx.execute(update(_refs).where(is_it).values(values))
+        _log_move(tx, RefMove(ref.kind, ref.name, found.commit, ref.commit, ref.moved_at_ms, by))
 
 
 def delete_ref(tx: Tx, ref: Ref, *, now_ms: int, by: ActorId | None = None) -> None:

@@ -54,7 +54,7 @@ def with_classes(taxonomy: Taxonomy, found: Iterable[FoundClass]) -> Taxonomy:
         )
         names.add(one.name)
         ids.add(new_id)
-    return Taxonomy(classes)
+    return Taxonomy(classes, taxonomy.changes)
 
 
 def _mark(name: str) -> str:

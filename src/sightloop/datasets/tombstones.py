@@ -109,6 +109,11 @@ def find_tombstones(tx: Tx, digests: Collection[Digest]) -> dict[Digest, Tombsto
     return found
 
 
+def every_tombstone(tx: Tx) -> list[Tombstone]:
+    """All of them: for a remote, which is told."""
+    return list(_read(tx, select(_tombstones).order_by(_tombstones.c.digest)))
+
+
 def erased_images(tx: Tx) -> dict[Digest, Tombstone]:
     """Every image that was erased: for importers, which must not bring one back."""
     query = select(_tombstones).where(_tombstones.c.kind == "image")

@@ -177,6 +177,54 @@ def differences(nodes: Nodes, old: Digest, new: Digest) -> list[Difference]:
     return sorted(found)
 
 
+class NewNode(NamedTuple):
+    """A node that a tree has and some others lack, and the rows in it that they lack too."""
+
+    key: ObjectKey
+    content: bytes
+    rows: list[tuple[SampleId, ObjectKey]]
+
+
+def beyond(nodes: Nodes, known: Collection[Digest], root: Digest) -> Iterator[NewNode]:
+    """What the tree has that none of the known ones has: leaves in order of ids, then parents.
+
+    A row counts as new where a known tree has another row for its sample, or none. Reads only
+    nodes that differ, and holds no more than the way down to the present one.
+    """
+    return _beyond(nodes, [object_key(one) for one in known], object_key(root))
+
+
+def _beyond(nodes: Nodes, known: list[ObjectKey], key: ObjectKey) -> Iterator[NewNode]:
+    if key in known:
+        return
+    content = nodes.read({key, *known})
+    node = content[key]
+    others = [content[one] for one in known]
+    if not _is_inner(node):
+        old = {row for one in others for row in _records_below(nodes, one)}
+        rows = _rows([record for record in _records(node) if record not in old])
+        yield NewNode(key, node, [(sample_of_key(one), row) for one, row in rows.items()])
+        return
+    for digit, child in enumerate(_children(node)):
+        if child.n_entries:
+            below = [_children(one)[digit] for one in others if _is_inner(one)]
+            # A leaf among the known stands for all its children: hand it down as it is.
+            leaves = [one for one, other in zip(known, others, strict=True) if not _is_inner(other)]
+            yield from _beyond(
+                nodes, [*(one.key for one in below if one.n_entries), *leaves], child.key
+            )
+    yield NewNode(key, node, [])
+
+
+def _records_below(nodes: Nodes, node: bytes) -> Iterator[_Record]:
+    """Every record of the subtree; an inner one that became a leaf has few."""
+    if not _is_inner(node):
+        yield from _records(node)
+        return
+    for below in nodes.read(_keys_below(node)).values():
+        yield from _records_below(nodes, below)
+
+
 class _Child(NamedTuple):
     """A node as its parent knows it; without entries there is no node."""
 

@@ -102,10 +102,26 @@ class TaxonomyClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Lines to draw between keypoints, by their positions from 0."""
 
 
-class Taxonomy(msgspec.Struct, frozen=True):
+class TaxonomyChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was done to classes, so that an old commit's class can be followed to the new one."""
+
+    kind: Literal["add", "rename", "merge", "split", "remove"]
+    classes: list[ClassId] = []
+    """What it was done to; a merge into a class that was there names that class too."""
+    into: list[ClassId] = []
+    """What came of it; a split names the divided class too if some of its annotations stay."""
+    names: list[str] = []
+    """The names of `into` at that time."""
+    attribute: str = ""
+    """Of a split: the attribute whose value is one of `names`."""
+
+
+class Taxonomy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The classes of a commit. A class's position is its index in training views and bundles."""
 
     classes: list[TaxonomyClass] = []
+    changes: list[TaxonomyChange] = []
+    """What was done to classes up to this commit, oldest first."""
 
     @property
     def class_ids(self) -> list[ClassId]:

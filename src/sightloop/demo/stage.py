@@ -21,7 +21,7 @@ from sightloop.demo.errors import DemoStuck, FolderInUse
 from sightloop.fleet.enrolment import CreateEnrolment, EnrolmentToken
 from sightloop.kernel.progress import Progress, silent
 from sightloop.server.callers import RemoteCaller, read_token
-from sightloop.server.control import ServerNote
+from sightloop.server.presence import ServerNote
 
 Result = TypeVar("Result")
 

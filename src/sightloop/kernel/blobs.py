@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -163,8 +163,12 @@ class LocalBlobs:
     between leaves temporary files or blobs without a reference, never a name with wrong bytes.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, explain: Callable[[Digest], BlobMissing] | None = None
+    ) -> None:
+        """`explain` may know why a blob is missing and what to do; asked only then."""
         self.root = root
+        self._explain = explain or _unexplained
         self._incoming = root / blob_folder.INCOMING
         self._incoming.mkdir(parents=True, exist_ok=True)
 
@@ -221,7 +225,7 @@ class LocalBlobs:
         """Its file; see `Blobs.local_path`."""
         path = blob_path(self.root, parse_digest(digest))
         if not path.exists():
-            raise BlobMissing(digest=digest)
+            raise self._explain(digest)
         return path
 
     def protected(self) -> AbstractContextManager[None]:
@@ -350,3 +354,7 @@ class LocalBatch:
         finally:
             os.close(descriptor)
         return temporary
+
+
+def _unexplained(digest: Digest) -> BlobMissing:
+    return BlobMissing(digest=digest)

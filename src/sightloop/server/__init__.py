@@ -21,6 +21,7 @@ __all__ = [
     "incident_charts",
     "keyring",
     "operations",
+    "presence",
     "rendering",
     "stations",
     "update_routes",

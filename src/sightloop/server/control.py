@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import signal
 import socket
 import subprocess
@@ -17,24 +16,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import uvicorn
 
-from sightloop.kernel.files import write_atomic
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.app import build_app
 from sightloop.server.errors import PortTaken
+from sightloop.server.presence import noted
 
-SERVER_NOTE = "server.json"
 RESTART_WORKER_AFTER_S = 1.0
 _PR_SET_PDEATHSIG = 1
-
-
-class ServerNote(msgspec.Struct, frozen=True):
-    """Where the server of a workspace listens; the command line looks here first."""
-
-    url: str
-    pid: int
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -65,7 +55,7 @@ def serve(
         build_app(workspace), log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     server = _AnnouncingServer(config, lambda: ready(url))
-    with _noted(workspace, url), _worker_beside(workspace.root) if worker else _nothing():
+    with noted(workspace.state, url), _worker_beside(workspace.root) if worker else _nothing():
         server.run(sockets=[listener])
 
 
@@ -79,16 +69,6 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
-
-
-@contextlib.contextmanager
-def _noted(workspace: Workspace, url: str) -> Iterator[None]:
-    path = workspace.state / SERVER_NOTE
-    write_atomic(path, msgspec.json.encode(ServerNote(url, os.getpid())))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -130,13 +110,3 @@ def _die_with_parent() -> None:
     """Have the kernel end the worker when the server is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def running_server(state: Path) -> ServerNote | None:
-    """The server that works on this workspace now, if one does."""
-    try:
-        note = msgspec.json.decode((state / SERVER_NOTE).read_bytes(), type=ServerNote)
-        os.kill(note.pid, 0)
-    except (FileNotFoundError, ProcessLookupError, msgspec.DecodeError):
-        return None
-    return note

@@ -6,6 +6,7 @@ points are only ever added, and artifacts are names for blobs.
 
 __all__ = [
     "artifacts",
+    "batches",
     "curves",
     "errors",
     "experiments",
@@ -13,6 +14,7 @@ __all__ = [
     "filters",
     "labels",
     "points",
+    "receiving",
     "services",
     "store",
     "tables",

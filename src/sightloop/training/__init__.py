@@ -6,10 +6,8 @@ drive, and it does not judge the models that come out.
 
 __all__ = [
     "attempts",
-    "code_state",
     "endings",
     "engines",
-    "environment",
     "errors",
     "folders",
     "jobs",

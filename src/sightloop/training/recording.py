@@ -18,8 +18,10 @@ from sightloop.contracts.job import (
 )
 from sightloop.contracts.job_lines import read_job
 from sightloop.kernel.actors import Actor
+from sightloop.kernel.code_state import capture_code
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest, canonical_json
+from sightloop.kernel.environment import capture_environment, hardware_line, usable_cores
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Workspace
@@ -28,9 +30,7 @@ from sightloop.tracking.artifacts import record_artifact
 from sightloop.tracking.points import add_points, forget_points
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs, RunState
 from sightloop.training import store
-from sightloop.training.code_state import capture_code
 from sightloop.training.engines import Engine
-from sightloop.training.environment import capture_environment, hardware_line, usable_cores
 from sightloop.training.errors import NotTheSameRun, ProtocolBroken
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import WEIGHTS_DIGEST

@@ -17,7 +17,7 @@ from sightloop.datasets.masks import area_px2, compressed, decoded, runs_of
 
 SIZE = SizePx(33, 21)
 relaxed = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -94,7 +94,7 @@ def train(
                 image_size_px=job.image_size_px,
             ) from error
         raise
-    _wait_for_charts()
+    wait_for_charts()
     trainer: Any = model.trainer
     return Trained(
         best=trainer.best,
@@ -174,7 +174,7 @@ def _tells_of_memory(error: RuntimeError) -> bool:
     return any(words in str(error).lower() for words in _NO_MEMORY)
 
 
-def _wait_for_charts() -> None:
+def wait_for_charts() -> None:
     """Charts are drawn by threads; a chart that is told of has to be complete."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

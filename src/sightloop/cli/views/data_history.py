@@ -1,4 +1,4 @@
-"""Commits, branches and differences in a terminal."""
+"""Commits and differences in a terminal."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import facts, table, when
+from sightloop.cli.views.data_classes import told_change
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
 from sightloop.datasets.comparing import CommitDiff
 from sightloop.datasets.diff import SampleDiff
-from sightloop.datasets.store import Ref
 from sightloop.kernel.digests import short
 
 
 def commits(found: Iterable[LoggedCommit]) -> RenderableType:
     """A history."""
     rows = (
-        (short(one.commit), when(one.committed_at_ms), one.actor, one.n_samples, one.message)
+        (
+            short(one.commit),
+            when(one.committed_at_ms),
+            one.actor,
+            one.n_samples,
+            f"merge of {short(one.parents[1])}" if len(one.parents) > 1 else "",
+            one.message,
+        )
         for one in found
     )
-    return table(("commit", "when", "who", "images", "message"), rows, empty="no commit yet")
+    columns = ("commit", "when", "who", "images", "merge", "message")
+    return table(columns, rows, empty="no commit yet")
 
 
 def commit(found: CommitFacts) -> RenderableType:
@@ -48,14 +56,6 @@ def commit(found: CommitFacts) -> RenderableType:
     )
 
 
-def branches(found: Iterable[Ref]) -> RenderableType:
-    """Branches and where they are."""
-    rows = ((ref.name, short(ref.commit)) for ref in found)
-    return table(
-        ("branch", "commit"), rows, empty="no branch yet; `sightloop data import` makes one"
-    )
-
-
 def diff(found: CommitDiff) -> RenderableType:
     """Two commits compared: counts, then the samples."""
     counted = found.summary
@@ -71,6 +71,7 @@ def diff(found: CommitDiff) -> RenderableType:
             ("boxes", ", ".join(f"{n} {kind}" for kind, n in counted.boxes.items())),
             ("largest shift", f"{counted.largest_shift_px:g} px"),
             ("facts", ", ".join(f"{name}: {n}" for name, n in counted.fields.items()) or "same"),
+            *(("classes", told_change(one)) for one in counted.class_changes),
         ]
     )
     classes = (

@@ -171,7 +171,7 @@ def _mark(
         upserts = [marked(one) for one in samples.values()]
 
         def change_on(record: CommitRecord | None, upserts: list[Sample] = upserts) -> Change:
-            assert record is not None, "the branch was just there, and branches are never removed"
+            assert record is not None, "the commit is made on this very head or not at all"
             return Change(upserts, record.taxonomy)
 
         try:

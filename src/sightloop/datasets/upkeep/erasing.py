@@ -28,7 +28,9 @@ from sightloop.datasets import comparing, indexes
 from sightloop.datasets.changes import Change
 from sightloop.datasets.curation.fingerprints import forget_fingerprints
 from sightloop.datasets.drafts import Target, commit_change
+from sightloop.datasets.errors import NoSuchRef
 from sightloop.datasets.keys import digest_of_key, object_key, sample_key
+from sightloop.datasets.merges import forget_merges_about
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.store import list_refs
 from sightloop.datasets.tombstones import (
@@ -144,6 +146,19 @@ def erase_data(workspace: Workspace, call: Call, request: EraseData) -> Erased:
     return account.told(is_dry_run=False)
 
 
+def finish_erasures(workspace: Workspace, call: Call) -> bool:
+    """Destroy what is decided to go, here or at a remote; True when there was anything.
+
+    Raises:
+        BlobsInUse, DatabaseBusy, DiskFull: as `erase_data`; call again to finish.
+    """
+    with workspace.db.read() as tx:
+        is_needed = bool(unfinished_tombstones(tx))
+    if is_needed:
+        _Account(workspace, Selection(set(), {})).finish(call)
+    return is_needed
+
+
 def _decide(workspace: Workspace, call: Call, found: Selection, *, reason: str) -> None:
     now_ms = workspace.clock.now_ms()
     with workspace.db.write() as tx:
@@ -239,6 +254,7 @@ class _Account:
             rows = [object_key(one.digest) for one in pending if one.kind == "row"]
             store.delete_objects(tx, rows)
             store.delete_split_keys(tx, [sample_key(one) for one in samples])
+            forget_merges_about(tx, samples)
         _untrack(workspace, samples)
         self._destroy_files(call, images)
         self.is_log_empty = workspace.db.forget_deleted()
@@ -253,12 +269,16 @@ class _Account:
         message = f"Erase {n_samples} sample{'' if n_samples == 1 else 's'}"
 
         def change_on(head: CommitRecord | None) -> Change:
-            assert head is not None, "the branch was just listed"
+            if head is None:
+                raise NoSuchRef(name=target.branch)
             return Change([], head.taxonomy, removals=samples)
 
         for branch in branches:
             target = Target(branch, message)
-            draft = commit_change(self.workspace, call, target=target, change_on=change_on)
+            try:
+                draft = commit_change(self.workspace, call, target=target, change_on=change_on)
+            except NoSuchRef:  # taken away since it was listed
+                continue
             if draft.is_new:
                 self.new_commits[branch] = draft.commit
                 self.at_heads.setdefault(branch, draft.n_removed)

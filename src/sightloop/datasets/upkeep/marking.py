@@ -19,6 +19,7 @@ from sightloop.datasets import tree
 from sightloop.datasets.errors import ObjectDamaged, ObjectMissing
 from sightloop.datasets.keys import ObjectKey, SampleKey, digest_of_key, object_key
 from sightloop.datasets.records import decode_commit
+from sightloop.datasets.store import present_objects
 from sightloop.datasets.tombstones import erased_keys
 from sightloop.datasets.upkeep import mentions, store
 from sightloop.kernel.blobs import Blobs
@@ -71,7 +72,7 @@ class Marks:
             ObjectDamaged: something needed has changed, so what it leads to is not known.
         """
         for some in store.chunks(roots, store.AT_ONCE):
-            present = store.present_objects(tx, {root.key for root in some} - self.objects)
+            present = present_objects(tx, {root.key for root in some} - self.objects)
             for root in some:
                 code = self._code_of(root.holder)
                 if root.key in present and root.key not in self.objects:
@@ -140,7 +141,7 @@ class Marks:
         return []
 
     def _check_missing(self, tx: Tx, keys: list[ObjectKey]) -> None:
-        missing = set(keys) - store.present_objects(tx, keys)
+        missing = set(keys) - present_objects(tx, keys)
         for key in missing - erased_keys(tx, missing):
             raise ObjectMissing(digest=digest_of_key(key))
 

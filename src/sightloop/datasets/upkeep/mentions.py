@@ -23,6 +23,7 @@ PREFIX = "sha256:"
 OWN_TABLES = frozenset(
     {
         "dataset_objects",
+        "dataset_promised_blobs",
         "dataset_refs",
         "dataset_ref_log",
         "dataset_split_keys",

@@ -44,16 +44,6 @@ def find_objects(tx: Tx, keys: Collection[ObjectKey]) -> Iterator[FoundObject]:
             yield FoundObject(ObjectKey(row[0]), row[1], row[2])
 
 
-def present_objects(tx: Tx, keys: Collection[ObjectKey]) -> set[ObjectKey]:
-    """Those of the keys that are objects here."""
-    objects = _table("dataset_objects")
-    found: set[ObjectKey] = set()
-    for some in chunks(keys, AT_ONCE):
-        query = select(objects.c.digest).where(objects.c.digest.in_(some))
-        found.update(ObjectKey(key) for key in tx.scalars(query))
-    return found
-
-
 def every_ref(tx: Tx) -> list[tuple[str, str, Digest]]:
     """Kind, name and commit of every ref; branches and tags first."""
     refs = _table("dataset_refs")

@@ -14,6 +14,9 @@ import msgspec
 
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.keys import ObjectKey, digest_of_key, object_key
+from sightloop.datasets.remotes.connecting import connect
+from sightloop.datasets.remotes.repairing import repair_source
+from sightloop.datasets.remotes.store import promised_among
 from sightloop.datasets.upkeep import store
 from sightloop.datasets.upkeep.flaws import (
     N_COMMITS_LISTED,
@@ -35,6 +38,8 @@ class VerifyData(msgspec.Struct, frozen=True, kw_only=True):
     """Hash everything that `ref` and its history lead to; without one, what all refs lead to."""
 
     ref: str = ""
+    repair_from: str = ""
+    """A remote: what is damaged or missing here is put right from there."""
 
 
 class Source(Protocol):
@@ -54,8 +59,17 @@ def verify_data(workspace: Workspace, call: Call, request: VerifyData) -> Verifi
 
     Raises:
         NoSuchRef, AmbiguousRef: `ref` names no commit.
+        NoSuchRemote: no remote is called `repair_from`.
+        NotFound: nothing was pushed there yet.
+        RemoteUnavailable, RemoteDenied: it cannot be read; what was repaired stays so.
+        RemoteDamaged: some of what it has is damaged too; everything else was repaired.
+        DiskFull: no room for a repaired part; what was repaired stays so.
     """
-    return verify(workspace, call, ref=request.ref, source=None)
+    if not request.repair_from:
+        return verify(workspace, call, ref=request.ref, source=None)
+    require(call.actor, Permission.WRITE_DATA)  # before anybody is asked for anything
+    with repair_source(connect(workspace, request.repair_from)) as source:
+        return verify(workspace, call, ref=request.ref, source=source)
 
 
 def verify(workspace: Workspace, call: Call, *, ref: str = "", source: Source | None) -> Verified:
@@ -76,7 +90,11 @@ def verify(workspace: Workspace, call: Call, *, ref: str = "", source: Source | 
         with workspace.db.read() as tx:  # what was repaired leads to parts not looked at yet
             survey = survey_objects(tx, refs.values(), call.progress)
         found.update(survey.flaws)
-    bad_images, image_bytes = hash_images(workspace.blobs, survey.images, call.progress)
+    with workspace.db.read() as tx:
+        left = promised_among(tx, survey.images)
+    promised = {key for key in left if not workspace.blobs.has(digest_of_key(key))}
+    images = survey.images - promised
+    bad_images, image_bytes = hash_images(workspace.blobs, images, call.progress)
     found.update((Part(key, "image"), state) for key, state in bad_images.items())
     if source is not None:
         repaired |= _repair_images(workspace, bad_images, source)
@@ -86,10 +104,10 @@ def verify(workspace: Workspace, call: Call, *, ref: str = "", source: Source | 
         refs=sorted(refs),
         n_commits=len(survey.commits),
         n_objects=len(survey.seen),
-        n_images=len(survey.images),
+        n_images=len(images),
         size_bytes=survey.size_bytes + image_bytes,
         n_erased=survey.n_erased,
-        n_promised=0,
+        n_promised=len(promised),
         flaws=flaws,
     )
 

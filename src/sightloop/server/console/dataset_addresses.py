@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-COMPARE = "compare"
-"""The page under `/datasets/` that no branch can stand for."""
+PAGES = frozenset({"compare", "merges"})
+"""Pages under `/datasets/` that no branch can stand for."""
 
 Query = Sequence[tuple[str, str]]
 """The fields of an address that are set, in its order; a name may come more than once."""
@@ -32,7 +32,7 @@ def ref_address(ref: str, *, commit: str) -> str:
     >>> ref_address("lines/a", commit="sha256:1a"), ref_address("compare", commit="sha256:1a")
     ('/datasets/lines~a', '/datasets/1a')
     """
-    name = commit.removeprefix("sha256:") if ref == COMPARE else ref
+    name = commit.removeprefix("sha256:") if ref in PAGES else ref
     return f"/datasets/{quote(name.removeprefix('sha256:').replace('/', '~'), safe='~')}"
 
 

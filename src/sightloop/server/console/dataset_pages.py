@@ -27,6 +27,7 @@ from sightloop.datasets.browsing import (
 from sightloop.datasets.commits import LogCommits, LoggedCommit, log_commits
 from sightloop.datasets.comparing import CommitDiff, DiffCommits, diff_commits
 from sightloop.datasets.index import LANES, SIZES, SPLITS
+from sightloop.datasets.resolving import ListMerges, list_open_merges
 from sightloop.datasets.statistics import Statistics
 from sightloop.datasets.values import SampleId
 from sightloop.kernel.workspace import Workspace
@@ -96,6 +97,7 @@ def datasets(request: Request[Any, Any, Any]) -> Response[str]:
         branches=branches[:N_COMMITS],
         next_branch=branches[N_COMMITS - 1].name if len(branches) > N_COMMITS else None,
         tags=tags,
+        n_merges=len(list_open_merges(workspace, viewer.call, ListMerges())),
         shown=shown,
         log=log[:N_COMMITS],
         next_commit=log[N_COMMITS].commit if len(log) > N_COMMITS else None,

@@ -23,6 +23,7 @@ TOPICS: Mapping[str, str] = {
     "enrolment": "fleet",
     "incident": "incidents",
     "labels": "review",
+    "merge": "datasets",
     "model": "models",
     "opinion": "review",
     "policy": "settings",
@@ -31,6 +32,7 @@ TOPICS: Mapping[str, str] = {
     "slot": "fleet",
     "step": "loop",
     "stream": "fleet",
+    "tag": "datasets",
     "task": "review",
     "tasks": "review",
     "telemetry": "telemetry",
@@ -85,8 +87,9 @@ def _count(number: int, noun: str) -> str:
 
 def _committed(_: str, data: Data) -> Told:
     changed = data["n_added"] + data["n_changed"] + data["n_removed"]
+    what = "Merge" if data.get("merged") else "Commit"
     text = (
-        f"Commit {short(data['commit'])} on {data['branch']}: {_count(changed, 'sample')} changed"
+        f"{what} {short(data['commit'])} on {data['branch']}: {_count(changed, 'sample')} changed"
     )
     return Told(text, f"/datasets/{data['commit']}")
 
@@ -183,6 +186,13 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "branch.created": lambda _, d: Told(
         f"Branch {d['branch']} begins at {short(d['commit'])}", f"/datasets/{d['commit']}"
     ),
+    "branch.deleted": lambda _, d: Told(
+        f"Branch {d['branch']} was taken away from {short(d['commit'])}",
+        f"/datasets/{d['commit']}",
+    ),
+    "branch.renamed": lambda _, d: Told(
+        f"Branch {d['before']} is now called {d['branch']}", f"/datasets/{d['commit']}"
+    ),
     "bundle.evaluated": lambda _, d: Told(
         f"A model was measured on commit {short(d['commit'])}", f"/datasets/{d['commit']}"
     ),
@@ -204,6 +214,15 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "incident.opened": _incident("opened"),
     "labels.committed": _labels_committed,
     "labels.verified": _labelled,
+    "merge.aborted": lambda _, d: Told(
+        f"The merge of {d['source']} into {d['branch']} was given up", "/datasets/merges"
+    ),
+    "merge.opened": lambda s, d: Told(
+        f"Merging {d['source']} into {d['branch']} waits: "
+        f"{_count(d['n_conflicts'], 'conflict')} to settle",
+        f"/datasets/merges/{s}",
+        "bad",
+    ),
     "model.approved": lambda _, d: Told(
         f"{_version(d)} was approved: {clipped(d['comment'], 120)}", _model_href(d), "good"
     ),
@@ -236,6 +255,12 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     ),
     "stream.declared": _device("{name} declared camera {stream}"),
     "stream.policy_changed": _policy_changed,
+    "tag.created": lambda _, d: Told(
+        f"Tag {d['tag']} names commit {short(d['commit'])}", f"/datasets/{d['commit']}"
+    ),
+    "tag.deleted": lambda _, d: Told(
+        f"Tag {d['tag']} was taken away from {short(d['commit'])}", f"/datasets/{d['commit']}"
+    ),
     "task.skipped": lambda s, d: Told(f"A task was skipped: {d['reason']}", f"/review/{s}"),
     "tasks.flagged": lambda _, d: Told(
         f"{_count(len(d['tasks']), 'image')} flagged for labelling", f"/incidents/{d['incident']}"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import psutil
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")
@@ -48,7 +47,7 @@ def capture_environment() -> Environment:
         hardware=Hardware(
             cpu=_cpu_name(),
             n_cores=usable_cores(),
-            memory_bytes=int(psutil.virtual_memory().total),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             gpus=_gpu_names(),
         ),
     )

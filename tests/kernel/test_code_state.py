@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sightloop.training import code_state
-from sightloop.training.code_state import Code, capture_code
+from sightloop.kernel import code_state
+from sightloop.kernel.code_state import Code, capture_code
 
 
 def git(folder: Path, *arguments: str) -> str:

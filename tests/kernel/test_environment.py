@@ -1,7 +1,7 @@
 from importlib.metadata import version
 
 from sightloop.kernel.digests import canonical_json
-from sightloop.training.environment import capture_environment, usable_cores
+from sightloop.kernel.environment import capture_environment, usable_cores
 
 
 def test_the_environment_lists_what_is_installed_with_its_version():
