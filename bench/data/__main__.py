@@ -1,6 +1,6 @@
 """`python -m bench.data`: play every scenario that is not finished yet, then write the report.
 
-Takes about twenty minutes on two quiet cores and 20 GB of disk; what is finished is kept in
+Takes about twenty minutes on two quiet cores and up to 35 GB of disk; what is finished is kept in
 `.bench/results.json` and not played again. `--only NAME` plays one anew.
 """
 
@@ -41,19 +41,20 @@ SCENARIOS: dict[str, Scenario] = {
 def main() -> int:
     wanted = _arguments()
     home = wanted.folder.resolve()
+    scratch = (wanted.scratch or home).resolve() / "bench-data-scratch"
     results = load(home / "results.json")
     todo = wanted.only or [name for name in SCENARIOS if name not in results.finished]
     if not wanted.report_only:
-        stage = _stage(home, QUICK if wanted.quick else Plan())
-        results.machine = facts_of_machine()
+        stage = _stage(home, scratch, QUICK if wanted.quick else Plan())
+        results.machine = facts_of_machine(scratch)
         for name in todo:
             _play(name, stage, results)
             save(results, home / "results.json")
             _give_back(stage, [one for one in SCENARIOS if one in todo[todo.index(name) + 1 :]])
-        shutil.rmtree(stage.scratch, ignore_errors=True)
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(report.write(results))
-    print(f"wrote {wanted.out}")
+    print(f"wrote {wanted.out}; removing scratch files, which can take minutes", flush=True)
+    shutil.rmtree(scratch, ignore_errors=True)
     return 1 if any(one.failure for one in results.played.values()) else 0
 
 
@@ -61,15 +62,15 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.data", description=__doc__)
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="this one anew")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / ".bench")
+    parser.add_argument("--scratch", type=Path, help="where to put files meanwhile; else .bench")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "results" / "datasets.md")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to try the bench itself")
     parser.add_argument("--report-only", action="store_true", help="measure nothing")
     return parser.parse_args()
 
 
-def _stage(home: Path, plan: Plan) -> Stage:
-    scratch = home / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
+def _stage(home: Path, scratch: Path, plan: Plan) -> Stage:
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was stopped
     scratch.mkdir(parents=True)
     peers = install_peers(home)
     small = FileSet(scratch / "small", peers, n=plan.n_small, size_bytes=plan.small_bytes)
@@ -91,10 +92,10 @@ def _play(name: str, stage: Stage, results: Results) -> None:
 
 
 def _give_back(stage: Stage, left: list[str]) -> None:
-    """Remove files that no scenario still to come plays on."""
+    """Let go of files that no scenario still to come plays on."""
     for which, files in (("small", stage.small), ("large", stage.large)):
         if not any(name.endswith(which) for name in left):
-            files.remove()
+            files.remove_if_short_of_space()
 
 
 if __name__ == "__main__":

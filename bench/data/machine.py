@@ -15,13 +15,13 @@ import sightloop
 from bench.data.peers import VERSIONS
 
 
-def facts_of_machine() -> dict[str, str]:
-    """Names and versions, as a report prints them."""
+def facts_of_machine(scratch: Path) -> dict[str, str]:
+    """Names and versions, as a report prints them; files are written below `scratch`."""
     peers = {name.split("[")[0]: version for name, version in VERSIONS.items()}
     return {
         "date": time.strftime("%d %B %Y", time.gmtime()).lstrip("0"),
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB of memory, "
-        f"{_file_system()}",
+        f"{_file_system(scratch)}",
         "system": f"Linux {platform.release()}",
         "versions": f"Sightloop {sightloop.__version__}{_code()} (Python "
         f"{platform.python_version()}, NumPy {np.__version__}, SQLite {sqlite3.sqlite_version}); "
@@ -41,11 +41,13 @@ def _memory_gb() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
-def _file_system() -> str:
-    found = subprocess.run(
-        ["df", "--output=fstype", Path(__file__)], capture_output=True, text=True, check=False
-    )
-    return found.stdout.split()[-1] if found.returncode == 0 else "an unknown file system"
+def _file_system(folder: Path) -> str:
+    """Of the deepest mount that the folder lies below: its type and how it is mounted."""
+    here, mounts = folder.resolve(), Path("/proc/mounts").read_text().splitlines()
+    found = [line.split()[1:4] for line in mounts if here.is_relative_to(line.split()[1])]
+    _, kind, options = max(found, key=lambda mount: len(mount[0]))
+    plain = [one for one in options.split(",") if "=" not in one]
+    return f"{kind} ({', '.join(plain)})"
 
 
 def _code() -> str:

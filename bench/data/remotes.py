@@ -42,7 +42,6 @@ def play(plan: Plan, scratch: Path, peers: Path, notes: Notes) -> None:
     with s3_server(peers) as server:
         _play_ours(ours, server, notes)
         _play_dvc(dvc, server, notes, rare=[at for at in range(n) if at % 100 == 0])
-    run(["rm", "-rf", scratch / "remote"], cwd=scratch)
 
 
 class Server:

@@ -145,7 +145,9 @@ caches; what is left to be written is written (`sync`) before a clock starts. **
 operation alone through `sightloop.open`, in a process that has loaded everything; **Oxen** is
 measured in the same way, because its package on PyPI has no command line. Where a bar can only mean
 the work itself, the last column says so. Git's part in a DVC commit or checkout is not counted.
-Sightloop makes images durable (`syncfs`) before it commits; neither of the others does.
+Sightloop makes images durable (`syncfs`) before it commits; neither of the others does. On a file
+system mounted with `discard`, every file that is replaced or removed can cost a millisecond more,
+whoever does it.
 """
 
 _BARS = """

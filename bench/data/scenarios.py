@@ -41,9 +41,8 @@ def _import(files: FileSet, notes: Notes, which: str) -> None:
     number = f"import {which}"
     tools: list[Tool] = [files.sightloop, files.dvc, files.oxen]
     for at in range(max(map(files.rounds, tools))):
-        copy = run(["cp", "-r", files.source, files.folder / "copy"], cwd=files.folder)
+        copy = run(["cp", "-r", files.source, files.folder / f"copy{at}"], cwd=files.folder)
         notes.cost(f"copy {which}", MACHINE, copy.cost)
-        run(["rm", "-r", files.folder / "copy"], cwd=files.folder)
         hashing = "find source -type f -print0 | xargs -0 -n 500 -P 2 sha256sum > /dev/null"
         notes.cost(f"hash {which}", MACHINE, run(["sh", "-c", hashing], cwd=files.folder).cost)
         for tool in tools:
@@ -173,7 +172,6 @@ def million(stage: Stage, notes: Notes) -> None:
         generate.write_images(root / DATA / "images", range(n), 65, make=generate.png, ending="png")
         generate.write_coco(root / DATA, n, n_boxes=1, ending="png")
         _play_size(Sightloop(root), SightloopInside(root), notes, n)
-        run(["rm", "-rf", root], cwd=stage.scratch)
 
 
 def _play_size(ours: Sightloop, inside: SightloopInside, notes: Notes, n: int) -> None:

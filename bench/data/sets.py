@@ -11,6 +11,7 @@ from bench.data.generate import write_images
 from bench.data.measure import run
 from bench.data.results import Notes
 from bench.data.tools import Dvc, Oxen, Sightloop, SightloopInside, Tool
+from bench.data.trash import is_short_of_space
 
 N_TOUCHED = 10
 """New files in "a commit after ten new files"."""
@@ -89,7 +90,9 @@ class FileSet:
         """Other bytes in one file of a hundred, spread over all folders."""
         write_images(tool.data, range(0, self.n, 100), self.size_bytes, version=1)
 
-    def remove(self) -> None:
-        """Give the space back."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._taken.clear()
+    def remove_if_short_of_space(self) -> None:
+        """Give the space back, if anybody needs it before the end."""
+        if self.folder.exists() and is_short_of_space(self.folder):
+            print("  little space is left: removing files that are done with", flush=True)
+            shutil.rmtree(self.folder)
+            self._taken.clear()

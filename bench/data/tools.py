@@ -7,7 +7,6 @@ counted.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.data.measure import Cost, Ran, run, run_inside
+from bench.data.trash import throw_away
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = "data"
@@ -39,7 +39,7 @@ class Tool(ABC):
         """An empty repository around the files, whatever there was."""
         for path in self.root.iterdir():
             if path != self.data:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                throw_away(path)
         self._begin()
 
     @abstractmethod
