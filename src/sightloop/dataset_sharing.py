@@ -186,9 +186,9 @@ class Sharing:
         )
         return resolve_conflict(self.workspace, self._call, request)
 
-    def continue_merge(self, merge: str = "", *, resolve: Side = "") -> Merged:
+    def continue_merge(self, merge: str = "", *, resolve: Side = "", message: str = "") -> Merged:
         """Commit an open merge that is settled; see `datasets.merging.continue_merge`."""
-        request = ContinueMerge(merge=merge, resolve=resolve)
+        request = ContinueMerge(merge=merge, resolve=resolve, message=message)
         return continue_merge(self.workspace, self._call, request)
 
     def abort_merge(self, merge: str = "") -> AbortedMerge:

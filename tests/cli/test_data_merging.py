@@ -90,13 +90,14 @@ def test_names_come_and_go(root: Path):
 
 
 def test_a_contradiction_is_listed_settled_by_hand_and_committed(contradiction: Path):
-    merge = told(contradiction, "merge", "theirs")["merge"]
+    merge = told(contradiction, "merge", "theirs", code=1)["merge"]
     assert "both moved" in run(contradiction, "conflicts")
     listed = told(contradiction, "conflicts", merge)["conflicts"]
     assert [one["conflict"]["kind"] for one in listed] == ["both moved"]
     assert told(contradiction, "merge", "--continue", code=1)["error"]["code"] == "DATA-042"
-    run(contradiction, "resolve", merge, "1", "--box", "2,2,30,30")
-    assert "merged" in run(contradiction, "merge", "--continue")
+    run(contradiction, "resolve", "1", "--merge", merge, "--box", "2,2,30,30")
+    assert "merged" in run(contradiction, "merge", "--continue", "-m", "agreed")
+    assert told(contradiction, "log")[0]["message"] == "agreed"
     assert box_on_main(contradiction) == ["box", 2.0, 2.0, 30.0, 30.0]
     assert "merge of" in run(contradiction, "log")
     assert "no merge is open" in run(contradiction, "conflicts")
@@ -109,7 +110,7 @@ def test_a_side_can_be_right_about_everything(contradiction: Path):
 
 
 def test_a_merge_can_be_given_up(contradiction: Path):
-    assert "nothing moved" in run(contradiction, "merge", "theirs")
+    assert "nothing moved" in run(contradiction, "merge", "theirs", code=1)
     assert "main is where it was" in run(contradiction, "merge", "--abort")
     assert told(contradiction, "merge", "--abort", code=1)["error"]["code"] == "DATA-044"
 
@@ -119,8 +120,8 @@ def test_a_merge_can_be_given_up(contradiction: Path):
     [
         ("merge",),
         ("merge", "x", "--resolve", "mine"),
-        ("resolve", "m", "1", "--box", "1,2"),
-        ("resolve", "m", "1", "--box", "a,b,c,d"),
+        ("resolve", "1", "--box", "1,2"),
+        ("resolve", "1", "--box", "a,b,c,d"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused_before_anything_happens(root, arguments):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from sightloop.kernel.config import STATE_FOLDER
+from sightloop.kernel.config import CONFIG_NAME, STATE_FOLDER
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.progress import Progress, silent
 from sightloop.kernel.workspace import Workspace
@@ -25,7 +25,7 @@ from sightloop.server.callers import Caller, LocalCaller, RemoteCaller, read_tok
 Result = TypeVar("Result")
 
 WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", help="The workspace's folder.", show_default="here")
+    Path, typer.Option("--workspace", help="The workspace's folder.", show_default="the one around")
 ]
 ServerOption = Annotated[
     str,
@@ -94,13 +94,20 @@ class Session:
 Command = Callable[..., None]
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Register `function(session, ...)` as a command with the options every command has."""
+def command(app: typer.Typer, name: str, *, inside: bool = True) -> Callable[[Command], Command]:
+    """Register `function(session, ...)` as a command with the options every command has.
+
+    Args:
+        app: where it is registered.
+        name: the word people type.
+        inside: without --workspace, the workspace that one stands in, at any depth, is meant.
+    """
 
     def register(function: Command) -> Command:
         @functools.wraps(function)
         def run(*, workspace: Path, server: str, as_json: bool, **arguments: Any) -> None:  # noqa: ANN401
-            session = Session(workspace, server, as_json)
+            root = workspace_around(workspace) if inside and workspace == Path() else workspace
+            session = Session(root, server, as_json)
             with reported(session):
                 function(session, **arguments)
 
@@ -116,6 +123,15 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return register
+
+
+def workspace_around(folder: Path) -> Path:
+    """The nearest folder that is a workspace, from this one upwards; itself if none is."""
+    start = folder.resolve()
+    for one in (start, *start.parents):
+        if (one / CONFIG_NAME).is_file():
+            return folder if one == start else one
+    return folder
 
 
 @contextmanager

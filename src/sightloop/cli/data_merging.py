@@ -42,7 +42,8 @@ def merge(
 ) -> None:
     """Bring the changes of a branch into another; contradictions wait to be settled.
 
-    With conflicts nothing moves: settle them with `data resolve`, then `data merge --continue`.
+    With conflicts nothing moves and the exit code is 1: settle them with `data resolve`, then
+    `data merge --continue`.
     """
     from sightloop.cli.views import data_merging as views
     from sightloop.datasets.merging import (
@@ -60,7 +61,7 @@ def merge(
         session.print(aborted, views.aborted)
         return
     if go_on:
-        going = ContinueMerge(merge=source, resolve=resolve)  # type: ignore[arg-type]
+        going = ContinueMerge(merge=source, resolve=resolve, message=message)  # type: ignore[arg-type]
         session.print(session.call("data.merge_continue", going, Merged), views.merged)
         return
     if not source:
@@ -71,7 +72,10 @@ def merge(
         message=message,
         resolve=resolve,  # type: ignore[arg-type]
     )
-    session.print(session.call("data.merge", request, Merged), views.merged)
+    merged = session.call("data.merge", request, Merged)
+    session.print(merged, views.merged)
+    if merged.n_conflicts:
+        raise typer.Exit(1)
 
 
 def conflicts(
@@ -98,7 +102,6 @@ def conflicts(
 def resolve(
     session: Session,
     *,
-    merge: Annotated[str, typer.Argument(help="The open merge.")],
     conflict: Annotated[int, typer.Argument(help="Its number.")],
     take: Annotated[
         str, typer.Argument(help="ours, theirs, or both; leave out to settle it by hand.")
@@ -109,6 +112,7 @@ def resolve(
     value: Annotated[
         str | None, typer.Option(help="By hand: the field's value, as JSON or plain text.")
     ] = None,
+    merge: Annotated[str, typer.Option(help="The open merge, if several are.")] = "",
 ) -> None:
     """Settle one conflict: a side is right, or something else is."""
     from sightloop.cli.views import data_merging as views

@@ -18,11 +18,11 @@ from sightloop.cli.command import Session, command
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    command(app, "init")(init)
+    command(app, "init", inside=False)(init)
     command(app, "up")(up)
     command(app, "worker")(worker)
     command(app, "doctor")(doctor)
-    command(app, "demo")(demo)
+    command(app, "demo", inside=False)(demo)
 
 
 def init(session: Session) -> None:

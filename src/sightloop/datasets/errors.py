@@ -590,7 +590,7 @@ class NoSuchMerge(NotFound):
     def __init__(self, *, merge: str) -> None:
         super().__init__(
             what="open merge",
-            name=merge[:80],
+            name=merge[:80] or "(any)",
             hint="`sightloop data conflicts` lists open merges",
         )
 
@@ -613,7 +613,11 @@ class NoSuchConflict(NotFound):
     code = "DATA-046"
 
     def __init__(self, *, merge: str, conflict: int) -> None:
-        super().__init__(what=f"conflict of merge {merge}", name=str(conflict))
+        super().__init__(
+            what="conflict",
+            name=str(conflict),
+            hint=f"`sightloop data conflicts` lists those of {merge}",
+        )
 
 
 class BadResolution(BadInput):

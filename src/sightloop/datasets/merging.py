@@ -99,6 +99,8 @@ class ContinueMerge(msgspec.Struct, frozen=True, kw_only=True):
     merge: str = ""
     resolve: Literal["", "ours", "theirs"] = ""
     """Which side is right about conflicts that nobody settled."""
+    message: str = ""
+    """Without one, what was said when the merge began."""
 
 
 class AbortedMerge(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +148,8 @@ def continue_merge(workspace: Workspace, call: Call, request: ContinueMerge) -> 
             raise UnresolvedConflicts(merge=merge.id, conflicts=merge.unresolved)
         resolve = _decided(merge, request.resolve or None)
         plan = load_plan(tx, merge.ours, merge.theirs, merge.base)
-        work = work_out(tx, call, plan, resolve=resolve, message=merge.message, now_ms=now_ms)
+        message = request.message or merge.message
+        work = work_out(tx, call, plan, resolve=resolve, message=message, now_ms=now_ms)
     assert not work.conflicts, "an open merge lists every conflict of its three commits"
     draft = work.draft(merge.branch)
     with workspace.db.write() as tx:

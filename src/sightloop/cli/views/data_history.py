@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -12,8 +12,11 @@ from sightloop.cli.render import facts, table, when
 from sightloop.cli.views.data_classes import told_change
 from sightloop.datasets.commits import CommitFacts, LoggedCommit
 from sightloop.datasets.comparing import CommitDiff
-from sightloop.datasets.diff import SampleDiff
+from sightloop.datasets.diff import BoxChange, SampleDiff
+from sightloop.datasets.values import ClassId
 from sightloop.kernel.digests import short
+
+SHOWN_BOXES = 40
 
 
 def commits(found: Iterable[LoggedCommit]) -> RenderableType:
@@ -88,10 +91,36 @@ def diff(found: CommitDiff) -> RenderableType:
     columns = ("class", "added", "removed", "moved", "relabelled", "edited")
     rows = ((one.id, one.kind, _changes(one), _name_of(one)) for one in found.samples)
     listed = table(("sample", "what", "boxes and facts", "file"), rows, empty="no sample differs")
+    known = {one.id: one.name for one in found.before_record.taxonomy.classes}
+    known |= {one.id: one.name for one in found.after_record.taxonomy.classes}
+    boxes = [
+        Text(f"{_name_of(one)}: {told_box(box, known)}", overflow="fold")
+        for one in found.samples
+        if one.kind == "changed"
+        for box in one.boxes
+    ]
     more = f"; the next with --beyond {found.next_beyond}" if found.next_beyond else ""
     end = Text(f"{len(found.samples)} of {found.n_fitting} samples{more}", style="dim")
     by_class = table(columns, classes, empty="no box differs")
-    return Group(head, Text(), by_class, Text(), listed, Text(), end)
+    shown = boxes[:SHOWN_BOXES]
+    rest = [Text(f"and {len(boxes) - len(shown)} more boxes; --json lists all", style="dim")]
+    told = [Text(), *shown, *(rest if len(boxes) > len(shown) else [])] if boxes else []
+    return Group(head, Text(), by_class, Text(), listed, *told, Text(), end)
+
+
+def told_box(box: BoxChange, names: Mapping[ClassId, str]) -> str:
+    """What became of one annotation, in words."""
+    known = box.after or box.before
+    assert known is not None, "a change has at least one side"
+    told = f"{names.get(known.class_id, known.class_id)} {' and '.join(box.kinds)}"
+    if "moved" in box.kinds:
+        told += f" by {box.shift_px or 0:g} px"
+        told += "" if box.iou is None else f" (IoU {box.iou:.2f})"
+    if "relabelled" in box.kinds and box.before is not None:
+        told += f", was {names.get(box.before.class_id, box.before.class_id)}"
+    if "edited" in box.kinds and box.before is not None:
+        told += f", {box.before.source} {box.before.state} to {known.source} {known.state}"
+    return told
 
 
 def _changes(change: SampleDiff) -> str:
