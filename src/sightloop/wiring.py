@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sightloop.datasets.remotes.promises import explain_missing
-from sightloop.fleet.update_repository import create_repository
 from sightloop.kernel import tokens
 from sightloop.kernel.actors import OWNER, Role
 from sightloop.kernel.blobs import LocalBlobs
@@ -21,13 +20,11 @@ from sightloop.kernel.config import (
     default_config_text,
     load_config,
 )
-from sightloop.kernel.database import Database, sqlite_url
+from sightloop.kernel.database import Database, declare_tables_by, sqlite_url
 from sightloop.kernel.events import subscribe
 from sightloop.kernel.files import write_atomic
 from sightloop.kernel.ids import TimeSortedIds
 from sightloop.kernel.workspace import Workspace
-from sightloop.loop.notifying import NEWS, NEWS_EVENTS
-from sightloop.loop.reactions import LOOP, REACTIONS
 from sightloop.tracking.experiments import create_default
 
 ROOMS_WITH_TABLES = (
@@ -79,6 +76,11 @@ def create_workspace(
     root: Path, environment: Mapping[str, str] = os.environ, *, clock: Clock | None = None
 ) -> Workspace:
     """Make a workspace in this folder; one that is there already is completed, not changed."""
+    # Only a new workspace needs these; opening one must not wait for every room.
+    from sightloop.fleet.update_repository import create_repository
+    from sightloop.loop.notifying import NEWS, NEWS_EVENTS
+    from sightloop.loop.reactions import LOOP, REACTIONS
+
     (root / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     if not (root / CONFIG_NAME).exists():
         write_atomic(root / CONFIG_NAME, default_config_text().encode())
@@ -115,9 +117,15 @@ def ensure_token(workspace: Workspace) -> str:
     return token
 
 
-def _build(root: Path, config: Config, clock: Clock) -> Workspace:
+def _declare_tables() -> None:
     for name in ROOMS_WITH_TABLES:
         importlib.import_module(f"sightloop.{name}")
+
+
+declare_tables_by(_declare_tables)
+
+
+def _build(root: Path, config: Config, clock: Clock) -> Workspace:
     state = root.resolve() / STATE_FOLDER
     db = Database(config.database.url or sqlite_url(state / "sightloop.db"))
     return Workspace(

@@ -30,7 +30,7 @@ def branch(
     from sightloop.cli.views import data_refs as views
     from sightloop.datasets.branches import CreateBranch, DeleteBranch, RenameBranch
     from sightloop.datasets.store import Ref
-    from sightloop.server.catalogue import Nothing
+    from sightloop.server.operations import Nothing
 
     if delete:
         gone = session.call("data.branch_delete", DeleteBranch(name=delete), Ref)

@@ -57,7 +57,7 @@ def remote(
     """
     from sightloop.cli.views import data_remotes as views
     from sightloop.datasets.remotes.naming import AddRemote, KnownRemote, RemoveRemote
-    from sightloop.server.catalogue import Nothing
+    from sightloop.server.operations import Nothing
 
     if action not in ("", "add", "remove") or bool(action) != bool(name):
         raise typer.BadParameter("say `remote`, `remote add NAME URL` or `remote remove NAME`")

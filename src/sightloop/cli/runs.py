@@ -124,7 +124,7 @@ def log(
 
 def cancel(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:
     """End a run's job; the run counts as cancelled."""
-    from sightloop.server.catalogue import Done
+    from sightloop.server.operations import Done
     from sightloop.training.services import CancelRun
 
     session.call("runs.cancel", CancelRun(run=run), Done)

@@ -369,8 +369,26 @@ def _points_path(url: str) -> Path | None:
     return path.with_name(path.name.removesuffix(_DB) + _POINTS_DB)
 
 
+_declaring: list[Callable[[], None]] = []
+
+
+def declare_tables_by(load: Callable[[], None]) -> None:
+    """Have `load` import every module with tables before anybody needs all of them.
+
+    Most commands need few: loading them all takes longer than the work of many a command.
+    """
+    _declaring.append(load)
+
+
+def all_tables() -> list[Table]:
+    """Every table that any room declares, those that others refer to first."""
+    for load in _declaring:
+        load()
+    return metadata.sorted_tables
+
+
 def _tables_of(schema: str | None) -> list[Table]:
-    return [one for one in metadata.sorted_tables if one.schema == schema]
+    return [one for one in all_tables() if one.schema == schema]
 
 
 def _open_engine(url: str, busy_timeout_s: float, *, attach: Path | None = None) -> Engine:

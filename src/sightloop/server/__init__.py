@@ -15,6 +15,7 @@ __all__ = [
     "console",
     "context",
     "control",
+    "data_catalogue",
     "device_routes",
     "errors",
     "facts",

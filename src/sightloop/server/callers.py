@@ -75,9 +75,10 @@ class LocalCaller:
         progress: Progress,
     ) -> Result:
         """Run the service here; see `Caller.call`."""
-        from sightloop.server.operations import operations
+        from sightloop.server.operations import operation_named
 
-        found = operations()[operation].run(self._workspace, Call(LOCAL, progress), request)
+        called = operation_named(operation)
+        found = called.run(self._workspace, Call(LOCAL, progress), request)
         return cast("Result", found)
 
 

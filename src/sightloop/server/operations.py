@@ -19,6 +19,16 @@ from sightloop.kernel.workspace import Call, Workspace
 Service = Callable[[Workspace, Call, Any], Any]
 
 
+class Nothing(msgspec.Struct, frozen=True):
+    """A request without any field."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The answer of services that only do."""
+
+    done: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A service and the types of what goes in and comes out."""
@@ -47,3 +57,12 @@ def operations() -> dict[str, Operation]:
     from sightloop.server.catalogue import SERVICES
 
     return {name: describe(name, service) for name, service in sorted(SERVICES.items())}
+
+
+def operation_named(name: str) -> Operation:
+    """One operation; only the rooms that it needs are loaded where they can be told by its name."""
+    if name.startswith("data."):
+        from sightloop.server.data_catalogue import DATA_SERVICES
+
+        return describe(name, DATA_SERVICES[name])
+    return operations()[name]

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import LargeBinary, String, Table, func, or_, select
 
 from sightloop.datasets.keys import ObjectKey, SampleKey
-from sightloop.kernel.database import POINTS, Tx, metadata
+from sightloop.kernel.database import POINTS, Tx, all_tables, metadata
 from sightloop.kernel.digests import Digest
 
 AT_ONCE = 5_000
@@ -140,7 +140,7 @@ def texts_with(tx: Tx, words: str, *, apart_from: Collection[str]) -> Iterator[t
 
 def every_table() -> list[Table]:
     """Every table that any room declared, but those of metric points."""
-    return [table for table in metadata.sorted_tables if table.schema != POINTS]
+    return [table for table in all_tables() if table.schema != POINTS]
 
 
 def chunks(values: Iterable[_T], size: int) -> Iterator[list[_T]]:
