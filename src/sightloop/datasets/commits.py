@@ -12,12 +12,13 @@ from sightloop.datasets.boxes import overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
-from sightloop.datasets.errors import BadSample, NoSuchRef
+from sightloop.datasets.errors import BadClassEdit, BadSample, NoSuchRef
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.remotes.store import promised_among
 from sightloop.datasets.samples import iterate_samples, load_commit
+from sightloop.datasets.shapes import problem_with_shape
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, sample_id, strata_of
@@ -114,6 +115,7 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
 
     Raises:
         BadSample: one of them cannot stand in a commit.
+        BadClassEdit: a new class has an empty name.
         BadRefName: no branch can have that name.
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
@@ -124,6 +126,7 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
+        _check_classes(request)
         taxonomy = with_classes(old, [FoundClass(name) for name in request.new_classes])
         _check_samples(request, taxonomy)
         return Change(
@@ -209,6 +212,8 @@ def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
         return "two of its annotations have the same id"
     size = SizePx(sample.width_px, sample.height_px)
     for one in sample.annotations:
+        if problem := problem_with_shape(one.geometry, size):
+            return f"{one.id} cannot be drawn: {problem}"
         if overshoot_px(one.geometry, size) > _ROUNDING_PX:
             return f"{one.geometry} reaches out of the image of {size[0]} x {size[1]} px"
     return None
@@ -259,6 +264,12 @@ def _check_images(workspace: Workspace, request: CommitSamples) -> None:
     for sample in absent:
         if object_key(sample.image) not in left:  # else labels change, and the image can stay away
             raise _bad(sample, f"its image {sample.image} is not in the blob store; put it first")
+
+
+def _check_classes(request: CommitSamples) -> None:
+    for at, name in enumerate(request.new_classes):
+        if not name.strip():
+            raise BadClassEdit(problem=f"new_classes[{at}] is {name!r}, which names no class")
 
 
 def _check_samples(request: CommitSamples, taxonomy: Taxonomy) -> None:

@@ -331,6 +331,20 @@ class WrongFormat(BadInput):
         )
 
 
+class FarAway(BadInput):
+    """A coordinate that lies on no image. Its source is wrong: fix it, do not retry."""
+
+    code = "DATA-034"
+
+    def __init__(self, *, coordinate_px: float, limit_px: float) -> None:
+        super().__init__(
+            f"coordinate {coordinate_px:g} px lies on no image; give one from -{limit_px:g} to "
+            f"{limit_px:g} px, counted from the upper left corner",
+            coordinate_px=f"{coordinate_px:g}",
+            limit_px=limit_px,
+        )
+
+
 # Formats A: COCO, YOLO, archives.
 
 
