@@ -12,7 +12,7 @@ from sightloop.datasets.boxes import overshoot_px
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
-from sightloop.datasets.errors import BadClassEdit, BadSample, NoSuchRef
+from sightloop.datasets.errors import BadSample, NoSuchRef
 from sightloop.datasets.geometry import SizePx
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
@@ -126,7 +126,6 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
-        _check_classes(request)
         taxonomy = with_classes(old, [FoundClass(name) for name in request.new_classes])
         _check_samples(request, taxonomy)
         return Change(
@@ -264,12 +263,6 @@ def _check_images(workspace: Workspace, request: CommitSamples) -> None:
     for sample in absent:
         if object_key(sample.image) not in left:  # else labels change, and the image can stay away
             raise _bad(sample, f"its image {sample.image} is not in the blob store; put it first")
-
-
-def _check_classes(request: CommitSamples) -> None:
-    for at, name in enumerate(request.new_classes):
-        if not name.strip():
-            raise BadClassEdit(problem=f"new_classes[{at}] is {name!r}, which names no class")
 
 
 def _check_samples(request: CommitSamples, taxonomy: Taxonomy) -> None:

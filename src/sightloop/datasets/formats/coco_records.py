@@ -137,6 +137,8 @@ def _lenient_json(content: bytes, *, name: str) -> dict[str, Any]:
         if not isinstance(whole.get(key), list):
             found = "is missing" if key not in whole else "is not a list"
             raise NotCoco(file=name, problem=f"{key!r} {found}")
+        if key == "images" and not whole[key]:
+            raise NotCoco(file=name, problem=f"{key!r} is empty")
     return {key: whole[key] for key in _LISTS}
 
 
@@ -149,9 +151,13 @@ _Side = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """Of an image, in pixels."""
 
 
+_Name = Annotated[str, msgspec.Meta(pattern=r"\S")]
+"""Of a class: something must be written there."""
+
+
 class _Category(msgspec.Struct):
     id: _Whole
-    name: str
+    name: _Name
     supercategory: str | None = None
     keypoints: list[str] | None = None
     skeleton: list[tuple[_Whole, _Whole]] | None = None
@@ -237,6 +243,9 @@ class _Reader:
             record = _plain(raw)
             one = self._converted(record, _Image, "images", index)
             if one is None:
+                # One problem is enough: its annotations are not lost for want of an image.
+                if (known := _id_in(record, "id")) is not None:
+                    self._image_ids.add(known)
                 continue
             if one.id in self._image_ids:
                 self._add("duplicate_id", "another image has this id", image=one)
@@ -463,8 +472,8 @@ def _plain(raw: _Raw) -> Any:  # noqa: ANN401 - any JSON value
     return _ANY.decode(raw) if isinstance(raw, msgspec.Raw) else raw
 
 
-def _id_in(record: dict[str, Any], key: str) -> RecordId | None:
-    value = record.get(key)
+def _id_in(record: Any, key: str) -> RecordId | None:  # noqa: ANN401 - any JSON value
+    value = record.get(key) if isinstance(record, dict) else None
     if type(value) is int:
         return value if -(2**63) <= value < 2**63 else None
     return value if _is_text(value) else None

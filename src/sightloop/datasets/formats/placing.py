@@ -26,6 +26,7 @@ from sightloop.datasets.formats.listing import (
     Shape,
 )
 from sightloop.datasets.geometry import (
+    FAR_PX,
     BoxPx,
     Geometry,
     KeypointsPx,
@@ -260,6 +261,9 @@ def _count_of(runs: Sequence[int]) -> str:
 def _scaled(numbers: Sequence[float], scale: SizePx) -> tuple[float, ...]:
     if not all(math.isfinite(number) for number in numbers):
         raise _Impossible("is not all numbers")
+    far = max(numbers, key=abs, default=0.0)
+    if abs(far) > FAR_PX:  # so far out, sides are lost in rounding and boxes seem to be empty
+        raise FarAway(coordinate_px=far, limit_px=FAR_PX)
     if scale == (1, 1):
         return tuple(numbers)
     return tuple(number * side for number, side in zip(numbers, cycle(scale), strict=False))
