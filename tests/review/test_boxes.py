@@ -92,3 +92,8 @@ def test_a_box_is_either_on_the_image_or_a_problem(x1, y1, x2, y2):
         assert overshoot_px(label.box, SIZE) == 0
         moved = abs(label.box.x1 - x1), abs(label.box.x2 - x2)
         assert max(moved) <= OVERHANG_PX + 0.001
+
+
+def test_a_box_beyond_any_image_is_refused():
+    (problem,) = check(1, 1, 1e308, 5).problems
+    assert "lies on no image" in problem

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from sightloop.datasets.boxes import clipped, overshoot_px
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 from sightloop.datasets.geometry import BoxPx, SizePx, rounded_box
 from sightloop.datasets.values import ClassId, Taxonomy
 from sightloop.review.values import LabelBox
@@ -105,4 +105,6 @@ def _inside(sent: TaskBox, size: SizePx) -> BoxPx | _Problem:
             return rounded_box(inside)
     except EmptyBox:
         pass  # said below, as for a box of which nothing lies on the image
+    except FarAway as error:
+        return _Problem(error.message)
     return _Problem(f"{corners} px has no area; corners are x1 < x2 and y1 < y2")

@@ -13,6 +13,7 @@ from sightloop.datasets.exporting import ExportDataset, export_dataset
 from sightloop.datasets.formats.archives import unpacked
 from sightloop.datasets.formats.readers import format_of
 from sightloop.datasets.importing import ImportDataset, import_dataset
+from sightloop.datasets.samples import read_commit
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.progress import silent
 from sightloop.testing.workspaces import LOCAL_CALL
@@ -75,7 +76,6 @@ def test_an_export_without_classes_comes_back_by_its_folder(workspace, folder, r
 def test_labels_that_no_reader_knows_are_named_and_not_dropped(workspace, folder, run, name):
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("?")
-    (folder / "images").rename(folder / "pictures")
     with pytest.raises(UnknownFormat) as caught:
         run()
     assert caught.value.facts["unread"] == name
@@ -161,3 +161,12 @@ def test_a_dvc_file_that_tracks_too_long_a_name_is_refused(folder, run):
     (folder / "data.dvc").write_text(f"outs:\n- md5: {'0' * 32}.dir\n  path: {name}\n")
     with pytest.raises(WrongFormat, match="longer than any"):
         run()
+
+
+def test_a_configuration_behind_a_link_is_not_read(folder, run, tmp_path, workspace):
+    (folder / "tasks.json").write_text(json.dumps(TASKS))
+    (tmp_path / "private.xml").write_text(
+        '<View><RectangleLabels name="a"><Label value="secret"/></RectangleLabels></View>'
+    )
+    (folder / "label_config.xml").symlink_to(tmp_path / "private.xml")
+    assert read_commit(workspace, run().commit).taxonomy.class_names == []

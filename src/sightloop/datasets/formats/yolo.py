@@ -61,8 +61,23 @@ def find_yolo(path: Path) -> Path | None:
     if (found := _yaml_in(path)) is not None:
         return found
     folders = [path, *(path / name for name in ("train", "valid", "val"))]
-    has_labels = any((one / "images").is_dir() and (one / "labels").is_dir() for one in folders)
+    has_labels = any(
+        (one / "images").is_dir() and _may_hold_rows(one / "labels") for one in folders
+    )
     return path if has_labels else None
+
+
+def _may_hold_rows(folder: Path) -> bool:
+    """Whether it is a folder for label files: of text, or with nothing in it yet."""
+    if not folder.is_dir():
+        return False
+    is_empty = True
+    with os.scandir(folder) as entries:
+        for one in entries:
+            if one.name.endswith(".txt") or one.is_dir():
+                return True
+            is_empty = is_empty and one.name.startswith(".")
+    return is_empty
 
 
 def reader_of(task: YoloTask | None) -> Callable[[Source], Listing]:
