@@ -17,6 +17,7 @@ from sightloop.datasets.commits import (
 )
 from sightloop.datasets.drafts import DATASET_COMMITTED, Target, commit_change
 from sightloop.datasets.errors import (
+    BadClassEdit,
     BadRefName,
     BadSample,
     HeadMoved,
@@ -24,7 +25,7 @@ from sightloop.datasets.errors import (
     RefExists,
     SplitRuleDiffers,
 )
-from sightloop.datasets.geometry import BoxPx
+from sightloop.datasets.geometry import BoxPx, KeypointsPx, MaskPx, PolygonPx
 from sightloop.datasets.samples import find_samples, read_commit, read_samples
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.kernel.actors import Actor, ActorId, Role
@@ -190,6 +191,33 @@ def test_two_annotations_with_one_id_are_refused(stored, commit):
     sample = stored(0)
     with pytest.raises(BadSample, match="the same id"):
         commit(replaced(sample, annotations=sample.annotations * 2))
+
+
+SHAPES = {
+    "no runs": (MaskPx(1, 1, 5, 5, "\x7f"), "no run lengths"),
+    "few runs": (MaskPx(1, 1, 5, 5, "325"), "covers 10 pixels; give runs over all 768"),
+    "two points": (PolygonPx(1, 1, 5, 5, ((1, 1, 5, 5),)), "an outline has 4 numbers"),
+    "odd": (PolygonPx(1, 1, 5, 5, ((1, 1, 5, 5, 1, 5, 5),)), "an outline has 7 numbers"),
+    "no outline": (PolygonPx(1, 1, 5, 5, ()), "without an outline"),
+    "NaN": (PolygonPx(1, 1, 5, 5, ((1, 1, float("nan"), 5, 1, 5),)), "nan is no coordinate"),
+    "no triples": (KeypointsPx(1, 1, 5, 5, (1, 1)), "keypoints of 2 numbers"),
+    "no v": (KeypointsPx(1, 1, 5, 5, (1, 1, 3)), "v is 3; give 0, 1 or 2"),
+    "far point": (KeypointsPx(1, 1, 5, 5, (1, 1e300, 2)), "1e\\+300 is no coordinate"),
+}
+
+
+@pytest.mark.parametrize(("shape", "problem"), SHAPES.values(), ids=SHAPES)
+def test_a_shape_that_nobody_could_draw_is_refused(stored, commit, shape, problem):
+    sample = stored(0)
+    found = msgspec.structs.replace(sample.annotations[0], geometry=shape)
+    with pytest.raises(BadSample, match=problem):
+        commit(replaced(sample, annotations=[found]))
+
+
+def test_a_class_without_a_name_is_refused(workspace, stored):
+    request = CommitSamples(branch="main", message="m", upserts=[stored(0)], new_classes=[" "])
+    with pytest.raises(BadClassEdit, match="names no class"):
+        commit_samples(workspace, LOCAL_CALL, request)
 
 
 def test_a_viewer_may_read_but_not_commit(workspace, stored, commit):

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_masks
 
 from sightloop.datasets.boxes import overshoot_px, upright
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 from sightloop.datasets.geometry import (
     BoxPx,
     Geometry,
@@ -54,6 +54,22 @@ EXAMPLES = [
 def test_every_geometry_comes_back_from_its_row(geometry):
     row = canonical_json(rounded(geometry))
     assert msgspec.json.decode(row, type=Geometry) == geometry
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: BoxPx(0, 0, 2e9, 1),
+        lambda: BoxPx(-2e9, 0, 1, 1),
+        lambda: OrientedBoxPx((0, 0, 2e9, 0, 1, 1, 0, 1)),
+        lambda: rounded(PolygonPx(0, 0, 1, 1, ((0, 0, 1e308, 0, 1, 1),))),
+        lambda: rounded(KeypointsPx(0, 0, 1, 1, (float("inf"), 0, 2))),
+    ],
+)
+def test_no_geometry_lies_beyond_every_image(make):
+    with pytest.raises(FarAway, match="lies on no image") as caught:
+        make()
+    assert caught.value.code == "DATA-034"
 
 
 @pytest.mark.parametrize("kind", [BoxPx, PolygonPx, MaskPx, KeypointsPx])

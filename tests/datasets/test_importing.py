@@ -13,7 +13,6 @@ from sightloop.datasets.errors import (
     BadImport,
     BadRefName,
     NotCoco,
-    NothingToCommit,
     SplitRuleDiffers,
 )
 from sightloop.datasets.geometry import BoxPx, KeypointsPx, MaskPx, PolygonPx
@@ -276,8 +275,7 @@ IMAGE_PROBLEMS = {
     "long name": (spoil_image(file_name="x" * 300), "unreadable_image", "name too long"),
     "size": (spoil_image(width=100), "size_mismatch", "says 100 x 24 px, the file has 32 x 24 px"),
     "split key": (spoil_image(board=None), "missing_split_key", "'board' is missing"),
-    "slice": (spoil_image(line=""), "missing_slice", "'line' is missing or empty"),
-    "list as slice": (spoil_image(line=["A"]), "missing_slice", "'line' is missing or empty"),
+    "wide": (spoil_image(width=10**400), "wrong_shape", "Expected `int` <= 2147483647"),
 }
 
 
@@ -407,8 +405,77 @@ def test_an_import_that_cannot_be_committed_is_refused_before_it_reads(workspace
 def test_an_import_of_nothing_but_bad_images_makes_no_branch(coco, run):
     for image in coco.images:
         image["file_name"] = "missing.jpg"
-    with pytest.raises(NothingToCommit):
+    with pytest.raises(BadImport, match=r"there is no file.*missing\.jpg") as caught:
         run(coco.request(strict=False))
+    assert "no image is left without them" in caught.value.message
+
+
+def test_an_import_in_which_no_image_has_the_split_key_says_so(coco, run):
+    for image in coco.images:
+        del image["board"]
+    with pytest.raises(BadImport, match="split key field 'board' is missing"):
+        run(coco.request(strict=False))
+
+
+@pytest.mark.parametrize("value", ["", ["A"]])
+def test_an_image_without_the_field_of_a_slice_is_in_no_such_slice(coco, run, samples_of, value):
+    coco.images[0]["line"] = value
+    imported = run(coco.request())
+    assert kinds_of(imported.notes) == ["missing_slice"]
+    assert "'line' is missing or empty" in imported.notes[0].text
+    samples = samples_of(imported)
+    assert (samples["a/1.jpg"].slices, len(samples)) == ({}, 3)
+
+
+FAR = {
+    "box": {"bbox": [1e308, 1, 5, 5]},
+    "wide box": {"bbox": [1, 1, 1e308, 5]},
+    "minus": {"bbox": [-1e308, 1, 1e308, 5]},
+}
+
+
+@pytest.mark.parametrize("fields", FAR.values(), ids=FAR)
+def test_a_box_beyond_any_image_is_one_problem(coco, run, fields):
+    coco.label(1, **fields)
+    imported = run(coco.request(strict=False))
+    assert kinds_of(imported.problems) == ["impossible_box"]
+    assert "lies on no image" in imported.problems[0].text
+    assert (imported.n_samples, imported.n_annotations) == (3, 3)
+
+
+ODD_OUTLINES = {
+    "far polygon": [[1, 1, 1e308, 1, 5, 5]],
+    "huge run": {"size": [24, 32], "counts": [10**400]},
+    "huge size": {"size": [10**400, 32], "counts": [768]},
+    "half a character": {"\ud800": 1},
+}
+
+
+@pytest.mark.parametrize("outline", ODD_OUTLINES.values(), ids=ODD_OUTLINES)
+def test_an_outline_beyond_any_image_leaves_the_box(coco, run, outline):
+    coco.label(1, [1, 1, 5, 5], segmentation=outline)
+    coco.label(2, [1, 1, 5, 5], segmentation=outline, keypoints=[1, 1, 2])
+    imported = run(coco.request())
+    assert (imported.n_samples, imported.n_annotations) == (3, 5)
+    assert "shape_left_out" in kinds_of(imported.notes)
+
+
+def test_a_file_without_classes_and_labels_is_images(coco, run):
+    coco.categories, coco.annotations = [], []
+    assert run(coco.request()).n_samples == 3
+
+
+def test_a_class_without_a_name_is_a_problem(coco, run):
+    coco.categories.append({"id": 9, "name": " "})
+    assert kinds_of(run(coco.request(strict=False)).problems) == ["wrong_shape"]
+
+
+def test_a_label_file_that_leads_elsewhere_is_not_read(coco, run, tmp_path):
+    coco.request()
+    (coco.root / "annotations.json").rename(tmp_path / "private.json")
+    (coco.root / "annotations.json").symlink_to(tmp_path / "private.json")
+    with pytest.raises(NotFound, match="symbolic link that leads out of"):
+        run(ImportDataset(source=str(coco.root)))
 
 
 @pytest.mark.parametrize(
@@ -423,7 +490,7 @@ def test_an_import_of_nothing_but_bad_images_makes_no_branch(coco, run):
         (b"{}", "'images' is missing"),
         (b'{"images": {}}', "'images' is not a list"),
         (b'{"images": [], "annotations": []}', "'images' is empty"),
-        (b'{"images": [{}], "annotations": [], "categories": []}', "'categories' is empty"),
+        (b'{"images": [{}], "annotations": [{}], "categories": []}', "'categories' is empty"),
     ],
 )
 def test_a_file_of_another_shape_is_refused(coco, run, content, problem):

@@ -57,7 +57,9 @@ def test_a_box_without_area_is_refused(corners):
     assert "has no area" in problem
 
 
-@pytest.mark.parametrize("corners", [(0, 0, 42, 9), (-2, 0, 9, 9), (0, 0, 9, math.inf)])
+@pytest.mark.parametrize(
+    "corners", [(0, 0, 42, 9), (-2, 0, 9, 9), (0, 0, 9, math.inf), (0, 0, 1e308, 9)]
+)
 def test_a_box_that_reaches_out_of_the_image_is_refused(corners):
     (problem,) = check(*corners).problems
     assert "does not lie on the image of 40 x 30 px" in problem

@@ -18,6 +18,7 @@ from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.remotes.store import promised_among
 from sightloop.datasets.samples import iterate_samples, load_commit
+from sightloop.datasets.shapes import problem_with_shape
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, sample_id, strata_of
@@ -114,6 +115,7 @@ def commit_samples(workspace: Workspace, call: Call, request: CommitSamples) -> 
 
     Raises:
         BadSample: one of them cannot stand in a commit.
+        BadClassEdit: a new class has an empty name.
         BadRefName: no branch can have that name.
         HeadMoved: the branch is not at the expected head; nothing was committed.
         NothingToCommit: a first commit without samples.
@@ -209,6 +211,8 @@ def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
         return "two of its annotations have the same id"
     size = SizePx(sample.width_px, sample.height_px)
     for one in sample.annotations:
+        if problem := problem_with_shape(one.geometry, size):
+            return f"{one.id} cannot be drawn: {problem}"
         if overshoot_px(one.geometry, size) > _ROUNDING_PX:
             return f"{one.geometry} reaches out of the image of {size[0]} x {size[1]} px"
     return None

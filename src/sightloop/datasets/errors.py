@@ -56,14 +56,20 @@ class BadImport(BadInput):
     code = "DATA-004"
     N_LISTED = 20
 
-    def __init__(self, *, source: str, problems: list[str]) -> None:
+    def __init__(self, *, source: str, problems: list[str], is_all: bool = False) -> None:
+        """Word it; `is_all` says that nothing is left without the records with problems."""
+        end = (
+            "no image is left without them"
+            if is_all
+            else ("or import everything else without --strict")
+        )
         listed = problems[: self.N_LISTED]
         rest = len(problems) - len(listed)
         lines = "".join(f"\n  {line}" for line in listed)
         super().__init__(
             f"{source} has {_count(len(problems), 'problem')}, nothing was imported:{lines}"
             + (f"\n  ... and {rest} more" if rest else "")
-            + "\nfix the records, or import everything else without --strict",
+            + f"\nfix the records, {end}",
             source=source,
             n_problems=len(problems),
             problems=listed,
@@ -307,14 +313,23 @@ class UnknownFormat(BadInput):
 
     code = "DATA-033"
 
-    def __init__(self, *, path: str, name: str, known: Sequence[str]) -> None:
+    def __init__(self, *, path: str, name: str, known: Sequence[str], unread: str = "") -> None:
+        """Word it; `unread` is a file that seems to hold labels in a format nobody knows."""
         names = ", ".join(known)
+        hint = (
+            f"; {unread} looks like labels that no reader knows - `--format images` leaves it out "
+            "and imports the images alone"
+            if unread
+            else ""
+        )
         what = (
             f"cannot tell the format of {path}; name it"
             if name == "auto"
             else f"there is no format {name!r}; take one"
         )
-        super().__init__(f"{what} with --format: {names}", path=path, name=name, known=names)
+        facts = {"unread": unread} if unread else {}
+        text = f"{what} with --format: {names}{hint}"
+        super().__init__(text, path=path, name=name, known=names, **facts)
 
 
 class WrongFormat(BadInput):
@@ -328,6 +343,20 @@ class WrongFormat(BadInput):
             file=file,
             wanted=wanted,
             problem=problem,
+        )
+
+
+class FarAway(BadInput):
+    """A coordinate that lies on no image. Its source is wrong: fix it, do not retry."""
+
+    code = "DATA-034"
+
+    def __init__(self, *, coordinate_px: float, limit_px: float) -> None:
+        super().__init__(
+            f"coordinate {coordinate_px:g} px lies on no image; give one from -{limit_px:g} to "
+            f"{limit_px:g} px, counted from the upper left corner",
+            coordinate_px=f"{coordinate_px:g}",
+            limit_px=limit_px,
         )
 
 

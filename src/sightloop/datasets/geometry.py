@@ -15,9 +15,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 
 _GRID_PER_PX = 1000
+
+FAR_PX = 1e9
+"""No image reaches this far; beyond it thousandths of a pixel are lost in floating point."""
 
 
 class SizePx(NamedTuple):
@@ -32,6 +35,7 @@ class _Bounded(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Raises:
         EmptyBox: a corner is NaN, or two are equal or swapped.
+        FarAway: a corner is more than `FAR_PX` away.
     """
 
     x1: float
@@ -42,6 +46,8 @@ class _Bounded(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def __post_init__(self) -> None:
         if not (self.x1 < self.x2 and self.y1 < self.y2):  # this form also refuses NaN
             raise EmptyBox(corners_px=(self.x1, self.y1, self.x2, self.y2))
+        if self.x1 < -FAR_PX or self.y1 < -FAR_PX or self.x2 > FAR_PX or self.y2 > FAR_PX:
+            raise _far_away((self.x1, self.y1, self.x2, self.y2))
 
 
 class BoxPx(_Bounded, frozen=True, array_like=True, tag="box", gc=False):
@@ -49,6 +55,7 @@ class BoxPx(_Bounded, frozen=True, array_like=True, tag="box", gc=False):
 
     Raises:
         EmptyBox: a corner is NaN, or two are equal or swapped.
+        FarAway: a corner is more than `FAR_PX` away.
     """
 
 
@@ -57,6 +64,7 @@ class PolygonPx(_Bounded, frozen=True, array_like=True, tag="polygon", gc=False)
 
     Raises:
         EmptyBox: the box has no area.
+        FarAway: a corner of the box is more than `FAR_PX` away.
     """
 
     rings: tuple[tuple[float, ...], ...]
@@ -68,6 +76,7 @@ class MaskPx(_Bounded, frozen=True, array_like=True, tag="mask", gc=False):
 
     Raises:
         EmptyBox: the box has no area.
+        FarAway: a corner of the box is more than `FAR_PX` away.
     """
 
     counts: str
@@ -79,6 +88,7 @@ class KeypointsPx(_Bounded, frozen=True, array_like=True, tag="keypoints", gc=Fa
 
     Raises:
         EmptyBox: the box has no area.
+        FarAway: a corner of the box is more than `FAR_PX` away.
     """
 
     points: tuple[float, ...]
@@ -90,6 +100,7 @@ class OrientedBoxPx(msgspec.Struct, frozen=True, array_like=True, tag="oriented 
 
     Raises:
         EmptyBox: its corners enclose no area.
+        FarAway: a corner is more than `FAR_PX` away.
     """
 
     corners: tuple[float, float, float, float, float, float, float, float]
@@ -98,6 +109,8 @@ class OrientedBoxPx(msgspec.Struct, frozen=True, array_like=True, tag="oriented 
     def __post_init__(self) -> None:
         if not (self.x1 < self.x2 and self.y1 < self.y2):
             raise EmptyBox(corners_px=(self.x1, self.y1, self.x2, self.y2))
+        if not all(-FAR_PX <= one <= FAR_PX for one in self.corners):
+            raise _far_away(self.corners)
 
     @property
     def x1(self) -> float:
@@ -208,6 +221,10 @@ def rounded(geometry: Geometry) -> Geometry:
     Formats that write corner and size instead of two corners return to the very same numbers on
     this grid, which they would not do on floating point alone.
 
+    Raises:
+        EmptyBox: nothing is left of its area.
+        FarAway: a coordinate is more than `FAR_PX` away, or no number.
+
     >>> rounded(BoxPx(0.1 + 0.2, 0, 10, 10)).x1
     0.3
     """
@@ -239,10 +256,17 @@ def enclosing(points: tuple[float, ...]) -> BoxPx:
 
     Raises:
         EmptyBox: they enclose no area.
+        FarAway: one is more than `FAR_PX` away.
     """
     return BoxPx(min(points[0::2]), min(points[1::2]), max(points[0::2]), max(points[1::2]))
 
 
+def _far_away(coordinates: Sequence[float]) -> FarAway:
+    return FarAway(coordinate_px=max(coordinates, key=abs), limit_px=FAR_PX)
+
+
 def _on_grid(corner_px: float) -> float:
+    if not -FAR_PX <= corner_px <= FAR_PX:  # this form also refuses NaN
+        raise _far_away((corner_px,))
     # A third of the time of round(), for millions of corners; also turns -0.0 and 0 into 0.0.
     return math.floor(corner_px * _GRID_PER_PX + 0.5) / _GRID_PER_PX

@@ -77,7 +77,8 @@ def import_dataset(workspace: Workspace, call: Call, request: ImportDataset) -> 
         UnknownFormat: there is no such format, or none fits.
         WrongFormat: the files as a whole are not of the format.
         BadFieldName: a field with that name cannot be a slice or split key.
-        BadImport: records cannot be imported, and `strict` is set; nothing was imported.
+        BadImport: records cannot be imported, and `strict` is set or no image is left; nothing
+            was imported.
         BadRefName: no branch can have that name.
         NothingToCommit: no record can be imported and the branch does not exist.
         SplitRuleDiffers: the branch splits by another rule.
@@ -107,6 +108,9 @@ def _import(
         if found.problems and request.strict:
             lines = [str(problem) for problem in found.problems]
             raise BadImport(source=request.source, problems=lines)
+        if found.problems and not found.images:
+            lines = [str(problem) for problem in found.problems]
+            raise BadImport(source=request.source, problems=lines, is_all=True)
 
     def change_on(head: CommitRecord | None) -> Change:
         old = Taxonomy() if head is None else head.taxonomy
@@ -154,9 +158,12 @@ def _beginning(request: ImportDataset) -> Beginning | None:
     images = Path(request.images).resolve() if request.images else folder
     if not folder.is_dir() or not images.is_relative_to(folder):
         return None
+    fmt = format_of(folder, request.format)
+    if fmt == "dvc":  # its files lie in the cache, under other names
+        return None
     facts = CopyFacts(
         folder=str(folder),
-        format=format_of(folder, request.format),
+        format=fmt,
         base=Digest(""),
         branch=request.branch,
         images_option="" if images == folder else images.relative_to(folder).as_posix(),

@@ -12,7 +12,6 @@ ProblemKind = Literal[
     "unknown_image",
     "unknown_category",
     "missing_split_key",
-    "missing_slice",
     "outside_folder",
     "symlink",
     "missing_file",
@@ -46,6 +45,7 @@ NoteKind = Literal[
     "file_left_out",
     "misnamed_file",
     "format_told",
+    "missing_slice",
 ]
 """What was done to a record that was imported."""
 

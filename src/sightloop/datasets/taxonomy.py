@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from sightloop.datasets.errors import BadClassEdit
 from sightloop.datasets.values import ClassId, Taxonomy, TaxonomyClass
 
 
@@ -32,13 +33,19 @@ def class_id_of(name: str) -> ClassId:
 
 
 def with_classes(taxonomy: Taxonomy, found: Iterable[FoundClass]) -> Taxonomy:
-    """The taxonomy with the classes of unknown names added at the end; known ones stay."""
+    """The taxonomy with the classes of unknown names added at the end; known ones stay.
+
+    Raises:
+        BadClassEdit: a new class has an empty name.
+    """
     classes = list(taxonomy.classes)
     names = {one.name for one in classes}
     ids = {one.id for one in classes}
     for one in found:
         if one.name in names:
             continue
+        if not one.name.strip():
+            raise BadClassEdit(problem=f"{one.name!r} names no class; give it a name")
         new_id = class_id_of(one.name)
         if new_id in ids:  # two names that differ only in case, dashes or spaces
             new_id = ClassId(f"{new_id}-{_mark(one.name)}")

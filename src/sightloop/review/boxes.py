@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from sightloop.datasets.boxes import clipped, overshoot_px
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 from sightloop.datasets.geometry import BoxPx, SizePx, rounded_box
 from sightloop.datasets.values import ClassId, Taxonomy
 from sightloop.review.values import LabelBox
@@ -95,14 +95,15 @@ def _class_of(sent: TaskBox, taxonomy: Taxonomy) -> ClassId | _Problem:
 def _inside(sent: TaskBox, size: SizePx) -> BoxPx | _Problem:
     """The box cut at the image's edge, on the grid of thousandths that data sets use."""
     corners = (sent.x1, sent.y1, sent.x2, sent.y2)
+    outside = f"{corners} px does not lie on the image of {size.width_px} x {size.height_px} px"
     try:
         box = BoxPx(*corners)
         if overshoot_px(box, size) > OVERHANG_PX:
-            return _Problem(
-                f"{corners} px does not lie on the image of {size.width_px} x {size.height_px} px"
-            )
+            return _Problem(outside)
         if (inside := clipped(box, size)) is not None:
             return rounded_box(inside)
     except EmptyBox:
         pass  # said below, as for a box of which nothing lies on the image
+    except FarAway:
+        return _Problem(outside)
     return _Problem(f"{corners} px has no area; corners are x1 < x2 and y1 < y2")

@@ -310,3 +310,11 @@ def test_scratch_of_a_process_that_died_is_removed_and_that_of_one_at_work_is_no
             assert (mine / "y").exists()
         assert not dead.exists()
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_listed_name_longer_than_any_is_a_problem(workspace, repository, data):
+    more = [{"md5": repository.keep(b"x"), "relpath": "x" * 5000}]
+    file = repository.add(data, more=more)
+    imported = import_dataset(workspace, LOCAL_CALL, ImportDataset(source=str(file)))
+    assert [one.kind for one in imported.problems] == ["bad_name"]
+    assert imported.n_samples == 3

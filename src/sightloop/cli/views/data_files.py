@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sightloop.cli.render import facts
 from sightloop.datasets.exporting import Exported
 from sightloop.datasets.importing import Imported
+from sightloop.datasets.problems import Note, Problem
 from sightloop.kernel.digests import short
 
 SHOWN_PROBLEMS = 20
@@ -27,7 +31,29 @@ def imported(found: Imported) -> RenderableType:
     told = [*problems, *notes]
     more = len(told) - SHOWN_PROBLEMS
     rest = [Text(f"and {more} more; --json lists all", style="dim")] if more > 0 else []
-    return Group(head, *told[:SHOWN_PROBLEMS], *rest)
+    return Group(head, *told[:SHOWN_PROBLEMS], *rest, *_totals(found))
+
+
+def _totals(found: Imported) -> Iterator[Text]:
+    """One line per kind, so that nobody has to import again to know how many there were."""
+    if len(found.problems) + len(found.notes) < 2:
+        return
+    for kind, n in _counted(found.problems):
+        yield Text(f"{n} left out: {_PROBLEM_WORDS.get(kind, kind.replace('_', ' '))}", "yellow")
+    for kind, n in _counted(found.notes):
+        yield Text(f"{n} noted: {_NOTE_WORDS.get(kind, kind.replace('_', ' '))}", "dim")
+
+
+def _counted(findings: Sequence[Problem] | Sequence[Note]) -> list[tuple[str, int]]:
+    return sorted(Counter(str(one.kind) for one in findings).items())
+
+
+_PROBLEM_WORDS = {"same_image_twice": "copies of other images, labelled otherwise"}
+_NOTE_WORDS = {
+    "same_image_twice": "images are copies of others",
+    "missing_slice": "images lack the field of a slice",
+    "clipped_box": "objects were cut at the edge of their image",
+}
 
 
 def exported(found: Exported) -> RenderableType:

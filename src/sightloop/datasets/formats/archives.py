@@ -24,6 +24,8 @@ from sightloop.kernel.files import disk_errors
 from sightloop.kernel.progress import Progress
 
 MAX_MEMBERS = 5_000_000
+MAX_DEPTH = 100
+"""Folders within folders; data sets have five."""
 MAX_BYTES = 1 << 40
 """One tebibyte unpacked."""
 MAX_RATIO = 200
@@ -83,6 +85,9 @@ def _unpack(path: Path, folder: Path, progress: Progress, limits: Limits) -> Non
         NotImplementedError,
     ) as error:
         raise BadArchive(file=str(path), problem=f"it is damaged ({error})") from error
+    except RecursionError as error:
+        problem = "its headers are nested without end"
+        raise BadArchive(file=str(path), problem=problem) from error
     except (RuntimeError, UnicodeError) as error:  # an encrypted member, a name that is none
         raise BadArchive(file=str(path), problem=str(error)) from error
     except FileExistsError as error:
@@ -169,6 +174,9 @@ def _check_name(path: Path, name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or name.startswith(("/", "\\")) or (parts and parts[0].endswith(":")):
         raise BadArchive(file=str(path), problem=f"its member {name!r} leads out of the folder")
+    if len(parts) > MAX_DEPTH:
+        problem = f"its member {name[:80]!r}... lies {len(parts)} folders deep, over {MAX_DEPTH}"
+        raise BadArchive(file=str(path), problem=problem)
     if "\0" in name:
         raise BadArchive(file=str(path), problem=f"its member {name!r} has no possible name")
 

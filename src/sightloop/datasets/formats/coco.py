@@ -6,6 +6,7 @@ splits of one data set, or say different things of the same images (boxes, keypo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from sightloop.datasets.errors import NotCoco
 from sightloop.datasets.formats.coco_merging import NamedFile, merged
 from sightloop.datasets.formats.coco_records import CocoFile, read_records
+from sightloop.datasets.formats.label_files import folder_of, open_labels, read_labels_file
 from sightloop.datasets.formats.listing import ListedImage, Listing, Source
 from sightloop.datasets.formats.split_names import split_in
 from sightloop.datasets.problems import Note
@@ -26,6 +28,8 @@ _OF_OBJECTS = ("instances", "person_keypoints")
 """How files with objects begin in the folder where COCO keeps captions and other things too."""
 _ROBOFLOW = "_annotations.coco.json"
 _PROBED_IMAGES = 20
+_START_BYTES = 1 << 16
+_COCO_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 MAX_BYTES = 1 << 33
 """8 GiB, some 60 million boxes: a file is read into memory whole."""
@@ -46,18 +50,25 @@ def find_coco(path: Path) -> Path | None:
     return places[0].path if places else None
 
 
+def find_loose_coco(path: Path) -> Path | None:
+    """The only JSON file in a folder, whatever its name, if it begins as COCO does."""
+    places = _only_place(path)
+    return places[0].path if places else None
+
+
 def read_coco_folder(source: Source) -> Listing:
     """The data set in a folder, or in a file whose images lie near it.
 
     A folder holds `annotations.json`, or files for its splits: `instances_train2017.json` and so
     on in `annotations/`, or `train/_annotations.coco.json`. Images lie in `images/`, in a folder
-    named as the split or the file (`train2017/`), or beside the file.
+    named as the split or the file (`train2017/`), or beside the file. In a folder without any of
+    these, the only JSON file counts.
 
     Raises:
         NotFound: the annotation file or the image folder is not there.
         NotCoco: a file as a whole is something else.
     """
-    places = _places(source.path)
+    places = _places(source.path) or _only_place(source.path)
     if not places:
         hint = f"a COCO folder has {ANNOTATIONS_NAME} or annotations/instances_*.json"
         name = source.path / ANNOTATIONS_NAME if source.path.is_dir() else source.path
@@ -81,7 +92,7 @@ def _read(place: _Place, source: Source) -> CocoFile:
         if size_bytes > MAX_BYTES:
             problem = f"it has {size_bytes} bytes, more than the {MAX_BYTES} allowed"
             raise NotCoco(file=str(place.path), problem=problem)
-        content = place.path.read_bytes()
+        content = read_labels_file(place.path, within=folder_of(source.path))
     except OSError as error:
         why = error.strerror or "it cannot be read"
         raise NotFound(what="annotation file", name=str(place.path), hint=why) from error
@@ -108,12 +119,21 @@ def _places(path: Path) -> list[_Place]:
     return [_Place(one, path, split_in(one.stem)) for one in named]
 
 
+def _only_place(path: Path) -> list[_Place]:
+    files = [one for one in sorted(path.glob("*.json")) if one.is_file()] if path.is_dir() else []
+    if len(files) != 1 or not _begins_object(files[0]):
+        return []
+    with open_labels(files[0]) as file:
+        start = file.read(_START_BYTES)
+    return [_Place(files[0], path, None)] if _COCO_LIST.search(start) else []
+
+
 def _json_files(folder: Path) -> list[Path]:
     return sorted(one for one in folder.glob("*.json") if one.is_file() and _begins_object(one))
 
 
 def _begins_object(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_labels(path) as file:
         return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
 
 

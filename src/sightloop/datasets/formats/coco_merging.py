@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from sightloop.datasets.formats.listing import (
 )
 from sightloop.datasets.problems import Note, Problem, ProblemKind, RecordId
 from sightloop.datasets.taxonomy import FoundClass
+
+_Finding = TypeVar("_Finding", Problem, Note)
 
 _TELLING: tuple[type, ...] = (Box, Polygon, Mask, Keypoints)
 """Shapes, each saying more of an object than the one before."""
@@ -69,7 +71,7 @@ class _Merge:
         name, file = named.name, named.file
         stem = Path(name).stem if Path(name).stem[:1] != "_" else Path(name).parent.name
         self._problems += [_tagged(one, name, stem) for one in file.problems]
-        self._notes += [msgspec.structs.replace(one, at=name) for one in file.notes]
+        self._notes += [_tagged(one, name, stem) for one in file.notes]
         keys = self._class_keys(named, stem)
         prefix = named.folder.relative_to(self._folder).as_posix()
         for image in file.images:
@@ -174,9 +176,9 @@ class _Merge:
         )
 
 
-def _tagged(problem: Problem, name: str, stem: str) -> Problem:
-    image_id = None if problem.image_id is None else f"{stem}:{problem.image_id}"
-    return msgspec.structs.replace(problem, at=name, image_id=image_id)
+def _tagged(finding: _Finding, name: str, stem: str) -> _Finding:
+    image_id = None if finding.image_id is None else f"{stem}:{finding.image_id}"
+    return msgspec.structs.replace(finding, at=name, image_id=image_id)
 
 
 def _difference(image: ListedImage, first: ListedImage) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -81,7 +81,8 @@ def read_records(
         split: where its images are, unless they say so themselves.
 
     Raises:
-        NotCoco: it is no JSON, lacks one of its three lists, or lists no image or no category.
+        NotCoco: it is no JSON, lacks one of its three lists, or lists no image, or has
+            annotations of no category.
     """
     records = _records(content, name=name)
     reader = _Reader(wanted, split)
@@ -116,9 +117,10 @@ def _records(content: bytes, *, name: str) -> dict[str, Sequence[_Raw]]:
         found: dict[str, Any] = {key: getattr(lists, key) for key in _LISTS}
     except (msgspec.DecodeError, ValueError, RecursionError):
         found = _lenient_json(content, name=name)
-    for key in ("images", "categories"):
-        if not found[key]:
-            raise NotCoco(file=name, problem=f"{key!r} is empty")
+    if not found["images"]:
+        raise NotCoco(file=name, problem="'images' is empty")
+    if found["annotations"] and not found["categories"]:
+        raise NotCoco(file=name, problem="'categories' is empty, but there are annotations")
     return found
 
 
@@ -135,43 +137,56 @@ def _lenient_json(content: bytes, *, name: str) -> dict[str, Any]:
         if not isinstance(whole.get(key), list):
             found = "is missing" if key not in whole else "is not a list"
             raise NotCoco(file=name, problem=f"{key!r} {found}")
-        if key != "annotations" and not whole[key]:
+        if key == "images" and not whole[key]:
             raise NotCoco(file=name, problem=f"{key!r} is empty")
     return {key: whole[key] for key in _LISTS}
 
 
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number that JSON can write again, as the report of an import must."""
+
+_Id = _Whole | str
+
+_Side = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""Of an image, in pixels."""
+
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"\S")]
+"""Of a class: something must be written there."""
+
+
 class _Category(msgspec.Struct):
-    id: int
-    name: str
+    id: _Whole
+    name: _Name
     supercategory: str | None = None
     keypoints: list[str] | None = None
-    skeleton: list[tuple[int, int]] | None = None
+    skeleton: list[tuple[_Whole, _Whole]] | None = None
 
 
 class _Image(msgspec.Struct):
-    id: RecordId
+    id: _Id
     file_name: str
-    width: int | None = None
-    height: int | None = None
-    not_exhaustive_category_ids: list[int] | None = None
-    neg_category_ids: list[int] | None = None
+    width: _Side | None = None
+    height: _Side | None = None
+    not_exhaustive_category_ids: list[_Whole] | None = None
+    neg_category_ids: list[_Whole] | None = None
 
 
 class _Runs(msgspec.Struct):
-    counts: list[int] | str
-    size: tuple[int, int]
+    counts: list[_Whole] | str
+    size: tuple[_Side, _Side]
 
 
 class _Annotation(msgspec.Struct):
-    id: RecordId
-    image_id: RecordId
-    category_id: int
+    id: _Id
+    image_id: _Id
+    category_id: _Whole
     bbox: tuple[float, float, float, float]
-    iscrowd: int | bool | None = None
+    iscrowd: _Whole | bool | None = None
     area: float | None = None
     segmentation: list[Any] | dict[str, Any] | None = None
     keypoints: list[float] | None = None
-    num_keypoints: int | None = None
+    num_keypoints: _Whole | None = None
 
 
 class _PlainAnnotation(_Annotation, forbid_unknown_fields=True):
@@ -202,6 +217,7 @@ class _Reader:
         self._image_ids: set[RecordId] = set()
         self._category_ids: set[int] = set()
         self._left_out: Counter[str] = Counter()
+        self._missing: list[Note] = []
 
     def categories(self, records: Sequence[_Raw]) -> Iterator[tuple[int, FoundClass]]:
         names: set[str] = set()
@@ -227,6 +243,9 @@ class _Reader:
             record = _plain(raw)
             one = self._converted(record, _Image, "images", index)
             if one is None:
+                # One problem is enough: its annotations are not lost for want of an image.
+                if (known := _id_in(record, "id")) is not None:
+                    self._image_ids.add(known)
                 continue
             if one.id in self._image_ids:
                 self._add("duplicate_id", "another image has this id", image=one)
@@ -265,17 +284,18 @@ class _Reader:
         if one.segmentation and isinstance(shape, Keypoints):
             try:
                 attributes[SEGMENTATION] = canonical_json(one.segmentation).decode()
-            except UnicodeEncodeError:  # half a character where numbers should be
+            except (UnicodeEncodeError, OverflowError):  # half a character, a number too large
                 self._left_out[f"annotation field {SEGMENTATION!r}"] += 1
         if one.area is not None and _is_plain(one.area) and not _says_shape(one, shape):
             attributes[AREA] = one.area
         return ListedObject(one.id, one.category_id, shape, attributes or _NO_ATTRIBUTES)
 
     def notes(self) -> list[Note]:
-        return [
+        left_out = [
             Note(kind="field_left_out", text=f"{field} is not kept ({n} times)")
             for field, n in sorted(self._left_out.items())
         ]
+        return [*self._missing, *left_out]
 
     def _annotation(self, raw: _Raw, index: int) -> tuple[_Annotation, ListedObject] | None:
         if isinstance(raw, msgspec.Raw):
@@ -299,10 +319,12 @@ class _Reader:
         slices = {field: _text_of(record.get(field)) for field in self._wanted.slices}
         for field, value in slices.items():
             if value is None:
-                text = f"slice field {field!r} is missing or empty"
-                self._add("missing_slice", text, image=image)
+                text = f"slice field {field!r} is missing or empty; it is in no such slice"
+                self._missing.append(
+                    Note(kind="missing_slice", text=text, file=image.file_name, image_id=image.id)
+                )
         split = self._split_of(record)
-        if None in slices.values() or (self._wanted.split_key and split_key is None):
+        if self._wanted.split_key and split_key is None:
             return None
         declared = None
         if image.width is not None and image.height is not None:
@@ -337,6 +359,8 @@ class _Reader:
             problem = _HALF
         except UnicodeEncodeError:
             problem = _HALF
+        except OverflowError:
+            problem = "holds a number too large to be right"
         except msgspec.ValidationError as error:
             problem = str(error)
         found = record if isinstance(record, dict) else {}
@@ -397,7 +421,7 @@ def _shape_of(one: _Annotation) -> Shape:
             mask = msgspec.convert(one.segmentation, _Runs)
             return Mask(mask.counts, SizePx(mask.size[1], mask.size[0]), box)
         return Polygon(msgspec.convert(one.segmentation, list[list[float]]), box)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return Polygon((), box)  # it will be noted that the outline is none
 
 
@@ -448,9 +472,11 @@ def _plain(raw: _Raw) -> Any:  # noqa: ANN401 - any JSON value
     return _ANY.decode(raw) if isinstance(raw, msgspec.Raw) else raw
 
 
-def _id_in(record: dict[str, Any], key: str) -> RecordId | None:
-    value = record.get(key)
-    return value if type(value) is int or _is_text(value) else None
+def _id_in(record: Any, key: str) -> RecordId | None:  # noqa: ANN401 - any JSON value
+    value = record.get(key) if isinstance(record, dict) else None
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else None
+    return value if _is_text(value) else None
 
 
 def _text_of(value: Any) -> str | None:  # noqa: ANN401 - any JSON value

@@ -19,6 +19,7 @@ import numpy as np
 from sightloop.datasets.errors import WrongFormat
 from sightloop.datasets.formats.cvat_labels import CvatLabels, labels_in
 from sightloop.datasets.formats.gathering import Gathering, with_wanted
+from sightloop.datasets.formats.label_files import folder_of
 from sightloop.datasets.formats.listing import (
     Box,
     Keypoints,
@@ -75,7 +76,7 @@ def read_cvat(source: Source) -> Listing:
         folder = beside if beside.is_dir() else path.parent
     reader = _Reader(source, path, folder)
     try:
-        for element in children_of(path, ROOT):
+        for element in children_of(path, ROOT, within=folder_of(source.path)):
             reader.read(element)
     except UnreadableXml as error:
         raise WrongFormat(file=str(path), wanted="CVAT XML", problem=str(error)) from error

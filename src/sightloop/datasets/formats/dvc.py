@@ -5,6 +5,7 @@ Every object is checked against the MD5 that names it. The cache and the reposit
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -22,9 +23,11 @@ from sightloop.datasets.formats.dvc_files import (
     ListedFile,
     Out,
     cache_of,
+    find_dvc,
     is_below,
     outs_in,
 )
+from sightloop.datasets.formats.label_files import folder_of
 from sightloop.datasets.formats.listing import Listing, Source
 from sightloop.datasets.problems import Problem, ProblemKind
 from sightloop.kernel.errors import NotFound
@@ -34,6 +37,8 @@ from sightloop.kernel.progress import Progress
 ReadInner = Callable[[Source], Listing]
 
 _CHUNK_BYTES = 1 << 20
+_SHOWN = 255
+"""Characters of a name that are shown; no file has more."""
 _READ_ONLY = 0o444
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _HINT = "fetch it with `dvc pull`"
@@ -43,7 +48,7 @@ def read_dvc(source: Source, read_inner: ReadInner) -> Listing:
     """The data set that a `.dvc` or `dvc.lock` file tracks.
 
     Args:
-        source: the file; its `scratch` folder takes what is laid out.
+        source: the file, or the folder with only one; its `scratch` folder takes what is laid out.
         read_inner: reads the data set in a path, whatever its format.
 
     Raises:
@@ -53,13 +58,14 @@ def read_dvc(source: Source, read_inner: ReadInner) -> Listing:
         DiskFull: no room to lay it out.
     """
     assert source.scratch is not None, "an importer gives readers a scratch folder"
-    outs = outs_in(source.path)
-    layout = _Layout(cache_of(source.path), source.scratch / "data", source.progress)
+    tracked_by = find_dvc(source.path) or source.path
+    outs = outs_in(tracked_by, within=folder_of(source.path))
+    layout = _Layout(cache_of(tracked_by), source.scratch / "data", source.progress)
     with disk_errors(source.scratch):
         for out in outs:
-            layout.lay_out(out, source.path)
+            layout.lay_out(out, tracked_by)
     data = layout.root / outs[0].path if len(outs) == 1 else layout.root
-    with _saying_who_tracks(outs, source.path):
+    with _saying_who_tracks(outs, tracked_by):
         listing = read_inner(source._replace(path=data))
     return layout.without_lost(listing)
 
@@ -86,7 +92,13 @@ class _Layout:
             if problem := self._problems.get(target):
                 raise _error(problem, tracked_by)
             return
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            text = f"it tracks {out.path[:_SHOWN]!r}..., a name longer than any folder's"
+            raise WrongFormat(file=str(tracked_by), wanted=TITLE, problem=text) from error
         path = self._cache.path_of(out.md5, is_list=True)
         files = self._list_in(path, out, tracked_by)
         for done, one in enumerate(files, start=1):
@@ -145,9 +157,13 @@ class _Layout:
         except (FileExistsError, NotADirectoryError):
             text = "the list has another file where this one belongs"
             self._problem(target, "duplicate_id", text, one)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self._problem(target, "bad_name", "its name is longer than any file's", one)
 
     def _problem(self, target: Path, kind: ProblemKind, text: str, one: ListedFile) -> None:
-        self._problems[target] = Problem(kind=kind, text=text, file=one.relpath)
+        self._problems[target] = Problem(kind=kind, text=text, file=one.relpath[:_SHOWN])
 
 
 def _is_intact(path: Path, md5: str, *, is_legacy: bool) -> bool:
@@ -190,4 +206,5 @@ def _saying_who_tracks(outs: list[Out], path: Path) -> Iterator[None]:
     except UnknownFormat as error:
         name = f"{', '.join(one.path for one in outs[:5])}, which {path} tracks"
         known = str(error.facts["known"]).split(", ")
-        raise UnknownFormat(path=name, name="auto", known=known) from error
+        unread = str(error.facts.get("unread", ""))
+        raise UnknownFormat(path=name, name="auto", known=known, unread=unread) from error

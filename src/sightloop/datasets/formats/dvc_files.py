@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from sightloop.datasets.errors import WrongFormat
+from sightloop.datasets.formats.label_files import read_labels_file
 
 DVC_FOLDER = ".dvc"
 CACHE_LAYOUT = "files/md5"
@@ -56,13 +57,21 @@ def is_dvc(path: Path) -> bool:
     return path.is_file() and (path.suffix == DVC_FOLDER or path.name == _LOCK_NAME)
 
 
-def outs_in(path: Path) -> list[Out]:
-    """What the file tracks.
+def find_dvc(path: Path) -> Path | None:
+    """The file in which DVC says what it tracks: the path itself, or the only one in it."""
+    if not path.is_dir():
+        return path if is_dvc(path) else None
+    files = [one for one in path.glob(f"*{DVC_FOLDER}") if one.is_file() and one.stem]
+    return files[0] if len(files) == 1 and files[0].name != DVC_FOLDER else None
+
+
+def outs_in(path: Path, *, within: Path | None = None) -> list[Out]:
+    """What the file tracks; `within` is the folder out of which no symbolic link may lead.
 
     Raises:
         WrongFormat: it is no file of DVC's, or tracks something that is in no local cache.
     """
-    found = [_out(one, path) for one in _records_in(_yaml_in(path))]
+    found = [_out(one, path) for one in _records_in(_yaml_in(path, within))]
     if not found:
         raise _wrong(path, "it tracks nothing")
     return found
@@ -112,11 +121,11 @@ def _records_in(content: Any) -> Iterator[Any]:  # noqa: ANN401 - any YAML value
             yield from outs
 
 
-def _yaml_in(path: Path) -> Any:  # noqa: ANN401 - any YAML value
+def _yaml_in(path: Path, within: Path | None) -> Any:  # noqa: ANN401 - any YAML value
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise _wrong(path, f"it has more than {_MAX_BYTES} bytes")
-        return yaml.safe_load(path.read_bytes())
+        return yaml.safe_load(read_labels_file(path, within=within))
     except OSError as error:
         raise _wrong(path, f"it cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

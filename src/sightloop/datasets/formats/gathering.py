@@ -121,20 +121,17 @@ class Gathering:
 def with_wanted(
     gathering: Gathering, image: ListedImage, values: dict[str, str], wanted: WantedFields
 ) -> ListedImage | None:
-    """The image with its split key and slices from these fields; None when one is missing."""
-    missing = False
+    """The image with its split key and slices from these fields; None without its split key."""
     split_key = values.get(wanted.split_key or "") or None
     if wanted.split_key is not None and split_key is None:
         text = f"split key field {wanted.split_key!r} is missing or empty"
         gathering.problem("missing_split_key", text, image=image)
-        missing = True
-    for field in (one for one in wanted.slices if not values.get(one)):
-        text = f"slice field {field!r} is missing or empty"
-        gathering.problem("missing_slice", text, image=image)
-        missing = True
-    if missing:
         return None
-    return image._replace(split_key=split_key, slices={one: values[one] for one in wanted.slices})
+    for field in (one for one in wanted.slices if not values.get(one)):
+        text = f"slice field {field!r} is missing or empty; it is in no such slice"
+        gathering.note("missing_slice", text, image=image)
+    slices = {one: values[one] for one in wanted.slices if values.get(one)}
+    return image._replace(split_key=split_key, slices=slices)
 
 
 def in_order(classes: Iterable[FoundClass]) -> list[FoundClass]:

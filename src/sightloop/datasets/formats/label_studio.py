@@ -20,6 +20,7 @@ import msgspec
 from sightloop.datasets.errors import WrongFormat
 from sightloop.datasets.formats.brushes import pixels_in
 from sightloop.datasets.formats.gathering import Gathering, with_wanted
+from sightloop.datasets.formats.label_files import folder_of, open_labels, read_labels_file
 from sightloop.datasets.formats.label_studio_images import find_image, image_address
 from sightloop.datasets.formats.label_studio_labels import CONFIG_NAME, classes_in
 from sightloop.datasets.formats.label_studio_regions import Region, Results, results_in, size_of
@@ -67,10 +68,19 @@ class _Task(msgspec.Struct):
 
 def find_label_studio(path: Path) -> Path | None:
     """The tasks file: the path itself, or `tasks.json` in it; told by how its first task begins."""
-    found = path / TASKS_NAME if path.is_dir() else path
+    return _told(path / TASKS_NAME if path.is_dir() else path)
+
+
+def find_loose_label_studio(path: Path) -> Path | None:
+    """The only JSON file in a folder, as the tool names its exports, if it is one of tasks."""
+    files = [one for one in path.glob("*.json") if one.is_file()] if path.is_dir() else []
+    return _told(files[0]) if len(files) == 1 else None
+
+
+def _told(found: Path) -> Path | None:
     if found.suffix.lower() != ".json" or not found.is_file():
         return None
-    with found.open("rb") as file:
+    with open_labels(found) as file:
         start = file.read(1 << 16)
     is_list = start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     return found if is_list and (b'"data"' in start or b'"annotations"' in start) else None
@@ -84,12 +94,14 @@ def read_label_studio(source: Source) -> Listing:
         WrongFormat: the file is something else.
     """
     path = source.path / TASKS_NAME if source.path.is_dir() else source.path
+    if not path.is_file():
+        path = find_loose_label_studio(source.path) or path
     folder = source.images
     if folder is None:
         beside = path.parent / IMAGES_NAME
         folder = beside if beside.is_dir() else path.parent
     reader = _Reader(source, path, folder)
-    tasks = _tasks_in(path)
+    tasks = _tasks_in(path, within=folder_of(source.path))
     for index, task in enumerate(tasks):
         reader.read(index, task)
         source.progress("reading tasks", index + 1, len(tasks))
@@ -97,9 +109,9 @@ def read_label_studio(source: Source) -> Listing:
     return reader.gathering.listing(folder)
 
 
-def _tasks_in(path: Path) -> list[Any]:
+def _tasks_in(path: Path, *, within: Path | None) -> list[Any]:
     try:
-        content = path.read_bytes()
+        content = read_labels_file(path, within=within)
     except OSError as error:
         why = error.strerror or "it cannot be read"
         raise NotFound(what="tasks file", name=str(path), hint=why) from error

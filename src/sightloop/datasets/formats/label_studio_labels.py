@@ -35,7 +35,7 @@ class _Points(msgspec.Struct, frozen=True):
 def classes_in(path: Path) -> list[FoundClass]:
     """The classes of a configuration file, in its order; none where there is no such file."""
     try:
-        controls = list(_all(children_of(path, "View")))
+        controls = list(_all(children_of(path, "View", within=path.parent)))
     except UnreadableXml:
         return []
     found: dict[str, FoundClass] = {}

@@ -11,7 +11,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 from sightloop.datasets.boxes import TURNED, overshoot_px, pulled_in, upright
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 from sightloop.datasets.formats.listing import (
     SEGMENTATION,
     Box,
@@ -26,6 +26,7 @@ from sightloop.datasets.formats.listing import (
     Shape,
 )
 from sightloop.datasets.geometry import (
+    FAR_PX,
     BoxPx,
     Geometry,
     KeypointsPx,
@@ -45,6 +46,7 @@ CLIP_PX = 1.0
 """A box may reach this far out of its image and is cut; rounding in labelling tools does that."""
 
 _POINTS_OF_RING = 3
+_MORE_PIXELS_THAN_ANY = 1 << 53
 
 
 class StoredSize(NamedTuple):
@@ -157,6 +159,8 @@ def _placed_as_listed(one: ListedObject, size: StoredSize, *, turned: bool) -> _
         geometry = rounded(_geometry(one, frame))
     except EmptyBox:
         return _Placed(None, f"{_written(one.shape)} has no area")
+    except FarAway as error:
+        return _Placed(None, f"{_written(one.shape)}: {error.message}")
     except _Impossible as why:
         return _Placed(None, f"{_written(one.shape)} {why}")
     if isinstance(geometry, WholeImage):
@@ -178,6 +182,7 @@ def _geometry(one: ListedObject, frame: SizePx) -> Geometry:
 
     Raises:
         EmptyBox: it has no area.
+        FarAway: it lies on no image.
         _Impossible: its numbers cannot be right.
     """
     shape = one.shape
@@ -241,16 +246,24 @@ def _mask(shape: Mask, frame: SizePx) -> MaskPx:
     except ValueError as error:
         raise _Impossible(f"is no run lengths: {error}") from error
     if min(runs, default=0) < 0 or sum(runs) != frame.width_px * frame.height_px:
-        raise _Impossible(f"covers {sum(runs)} pixels, the image has {_text(frame)}")
+        raise _Impossible(f"covers {_count_of(runs)} pixels, the image has {_text(frame)}")
     box = _box(shape.box, SizePx(1, 1)) if shape.box else bounds_of_runs(runs, frame)
     if box is None:
         raise _Impossible("has no pixel")
     return MaskPx(box.x1, box.y1, box.x2, box.y2, compressed(runs))
 
 
+def _count_of(runs: Sequence[int]) -> str:
+    n_pixels = sum(runs)
+    return str(n_pixels) if abs(n_pixels) < _MORE_PIXELS_THAN_ANY else "too many"
+
+
 def _scaled(numbers: Sequence[float], scale: SizePx) -> tuple[float, ...]:
     if not all(math.isfinite(number) for number in numbers):
         raise _Impossible("is not all numbers")
+    far = max(numbers, key=abs, default=0.0)
+    if abs(far) > FAR_PX:  # so far out, sides are lost in rounding and boxes seem to be empty
+        raise FarAway(coordinate_px=far, limit_px=FAR_PX)
     if scale == (1, 1):
         return tuple(numbers)
     return tuple(number * side for number, side in zip(numbers, cycle(scale), strict=False))

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from sightloop.datasets.errors import WrongFormat
 from sightloop.datasets.formats.gathering import Gathering, in_order, with_wanted
+from sightloop.datasets.formats.label_files import read_labels_file
 from sightloop.datasets.formats.listing import Box, ListedImage, ListedObject, Listing, Source
 from sightloop.datasets.formats.plain_texts import value_in
 from sightloop.datasets.formats.split_names import split_named
@@ -118,7 +119,7 @@ class _Reader:
             )
             return
         try:
-            elements = list(children_of(path, _ROOT))
+            elements = list(children_of(path, _ROOT, within=self._root))
         except UnreadableXml as error:
             self._gathering.problem("wrong_shape", str(error), at=at)
             return
@@ -264,7 +265,7 @@ class _Reader:
         try:
             if path.stat().st_size > _MAX_LIST_BYTES:
                 raise ValueError(f"it has more than {_MAX_LIST_BYTES} bytes")
-            text = path.read_bytes().decode("utf-8-sig")
+            text = read_labels_file(path, within=self._root).decode("utf-8-sig")
         except (OSError, ValueError) as error:
             self._gathering.problem("wrong_shape", f"it cannot be read ({error})", at=at)
             return

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
+from sightloop.datasets.formats.label_files import open_labels
+
 MAX_BYTES = 1 << 31
 """A file beyond 2 GiB is not read."""
 
@@ -58,22 +60,24 @@ class Element:
 def root_name(path: Path) -> str | None:
     """The name of the file's root element; None when it is no XML."""
     try:
-        with path.open("rb") as file, _parser() as parser:
+        with open_labels(path) as file, _parser() as parser:
             parser.feed(file.read(_CHUNK_BYTES))
             return parser.root
     except (OSError, UnreadableXml):
         return None
 
 
-def children_of(path: Path, root: str) -> Iterator[Element]:
+def children_of(path: Path, root: str, *, within: Path | None = None) -> Iterator[Element]:
     """The children of the root element, each as soon as it is whole.
+
+    `within` is the folder out of which no symbolic link may lead.
 
     Raises:
         UnreadableXml: it cannot be read, is no XML, its root has another name, it declares
             entities, or it is too large or too deep.
     """
     try:
-        with path.open("rb") as file, _parser(root) as parser:
+        with open_labels(path, within=within) as file, _parser(root) as parser:
             n_bytes = 0
             while chunk := file.read(_CHUNK_BYTES):
                 n_bytes += len(chunk)

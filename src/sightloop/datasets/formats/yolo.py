@@ -6,6 +6,7 @@ for is fetched or run.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from sightloop.datasets.errors import NotYolo
+from sightloop.datasets.formats.label_files import folder_of, read_labels_file
 from sightloop.datasets.formats.listing import ListedImage, ListedObject, Listing, Source
 from sightloop.datasets.formats.split_names import split_named
 from sightloop.datasets.formats.yolo_files import (
@@ -33,7 +35,12 @@ from sightloop.datasets.formats.yolo_labels import (
     shape_of,
     task_told_by,
 )
-from sightloop.datasets.formats.yolo_yaml import DatasetFile, is_dataset_yaml, read_dataset_yaml
+from sightloop.datasets.formats.yolo_yaml import (
+    DatasetFile,
+    is_dataset_yaml,
+    read_dataset_yaml,
+    why_broken,
+)
 from sightloop.datasets.problems import Note, Problem, RecordId
 from sightloop.datasets.taxonomy import FoundClass
 from sightloop.datasets.values import Split
@@ -54,8 +61,23 @@ def find_yolo(path: Path) -> Path | None:
     if (found := _yaml_in(path)) is not None:
         return found
     folders = [path, *(path / name for name in ("train", "valid", "val"))]
-    has_labels = any((one / "images").is_dir() and (one / "labels").is_dir() for one in folders)
+    has_labels = any(
+        (one / "images").is_dir() and _may_hold_rows(one / "labels") for one in folders
+    )
     return path if has_labels else None
+
+
+def _may_hold_rows(folder: Path) -> bool:
+    """Whether it is a folder for label files: of text, or with nothing in it yet."""
+    if not folder.is_dir():
+        return False
+    is_empty = True
+    with os.scandir(folder) as entries:
+        for one in entries:
+            if one.name.endswith(".txt") or one.is_dir():
+                return True
+            is_empty = is_empty and one.name.startswith(".")
+    return is_empty
 
 
 def reader_of(task: YoloTask | None) -> Callable[[Source], Listing]:
@@ -75,7 +97,7 @@ def read_yolo(source: Source, task: YoloTask | None = None) -> Listing:
         NotYolo: the YAML as a whole is something else, or there is no image.
     """
     place = find_yolo(source.path) or source.path
-    described = read_dataset_yaml(place) if place.is_file() else _NOTHING
+    described = _described(place, source)
     folder = place.parent if place.is_file() else place
     notes = list(described.notes)
     root = _root(folder, described.path, source, notes, name=place.name)
@@ -89,6 +111,18 @@ def read_yolo(source: Source, task: YoloTask | None = None) -> Listing:
     listed = [labels.listed(one) for one in _with_progress(found, source)]
     problems = [*described.problems, *found.problems, *without_fields(source)]
     return labels.listing(listed, problems, notes)
+
+
+def _described(place: Path, source: Source) -> DatasetFile:
+    """What the YAML says; of a folder without one, what is the matter with files called so."""
+    if place.is_file():
+        return read_dataset_yaml(place, within=folder_of(source.path))
+    problems = [
+        Problem(kind="unreadable_labels", text=f"it describes nothing: {why}", file=name)
+        for name in _USUAL_YAML
+        if os.path.lexists(place / name) and (why := why_broken(place / name))
+    ]
+    return _NOTHING._replace(problems=problems)
 
 
 def without_fields(source: Source) -> list[Problem]:
@@ -259,7 +293,7 @@ def _class_list(root: Path) -> dict[int, str] | None:
     """Names from `classes.txt`, as labelling tools write it: one a line."""
     for path in (root / CLASSES_NAME, root / "labels" / CLASSES_NAME):
         try:
-            names = path.read_text("utf-8-sig").split("\n")
+            names = read_labels_file(path, within=root).decode("utf-8-sig").split("\n")
         except (OSError, UnicodeError):
             continue
         return {index: name.strip() for index, name in enumerate(names) if name.strip()}

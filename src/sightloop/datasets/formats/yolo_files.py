@@ -21,6 +21,11 @@ IMAGE_SUFFIXES = frozenset(
 
 MAX_LIST_BYTES = 1 << 28
 
+_MAX_NAME_BYTES = 255
+_MAX_PATH = 2000
+"""Half of what Linux allows, so that there is room for the data set's own folder."""
+_TOO_LONG = "its name is longer than any file's"
+
 
 class FoundFile(NamedTuple):
     """An image of the data set."""
@@ -119,6 +124,9 @@ def bad_name(name: str, *, at: str = "") -> Problem:
 def _entry(
     root: Path, entry: str, split: Split, tops: dict[str, None], *, at: str
 ) -> Iterator[str | Problem]:
+    if _is_too_long(entry):
+        yield _problem("bad_name", f"{entry[:80]}...", _TOO_LONG, at=at)
+        return
     inside = _inside(root, entry)
     if inside is None:
         text = f"{split} leads out of the data set's folder {root}"
@@ -151,6 +159,9 @@ def _from_list(root: Path, path: Path, tops: dict[str, None]) -> Iterator[str | 
             continue
         if not is_utf8(written) or "\0" in written:
             yield bad_name(written, at=at)
+            continue
+        if _is_too_long(written):
+            yield _problem("bad_name", f"{written[:80]}...", _TOO_LONG, at=at)
             continue
         inside = _of_list(root, path, written)
         if inside is None:
@@ -188,6 +199,12 @@ def _inside(root: Path, entry: str) -> str | None:
     if normal.startswith("../"):
         normal = normal[3:]
     return None if normal.startswith("..") or "\0" in normal else normal
+
+
+def _is_too_long(entry: str) -> bool:
+    """Whether no file system here can have such a path; asking for it would be an error."""
+    too_long = any(len(os.fsencode(one)) > _MAX_NAME_BYTES for one in entry.split("/"))
+    return too_long or len(entry) > _MAX_PATH
 
 
 def _linked(root: Path, inside: str) -> str:

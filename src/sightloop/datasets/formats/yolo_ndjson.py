@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from sightloop.datasets.errors import NotNdjson
+from sightloop.datasets.formats.label_files import folder_of, open_labels
 from sightloop.datasets.formats.listing import (
     ListedImage,
     ListedObject,
@@ -63,7 +64,7 @@ def read_ndjson(source: Source) -> Listing:
     if not path.is_file():
         raise NotFound(what="NDJSON file", name=str(path))
     root = (source.images or path.parent).resolve()
-    with path.open("rb") as file:
+    with _opened(path, source) as file:
         head = _head(file.readline(), path)
         reader = _Reader(head, root, path.name)
         for number, line in enumerate(file, start=2):
@@ -95,12 +96,20 @@ class _Image(msgspec.Struct):
 def _is_dataset(path: Path) -> bool:
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_labels(path) as file:
         line = file.readline(_FIRST_BYTES)
     try:
         return msgspec.json.decode(line, type=_Head).type == "dataset"
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
+
+
+def _opened(path: Path, source: Source) -> BinaryIO:
+    try:
+        return open_labels(path, within=folder_of(source.path))
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise NotFound(what="NDJSON file", name=str(path), hint=why) from error
 
 
 def _head(line: bytes, path: Path) -> _Head:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from sightloop.datasets.errors import NotYolo
+from sightloop.datasets.formats.label_files import open_labels
 from sightloop.datasets.formats.yolo_labels import TASKS, KeypointLayout, YoloTask
 from sightloop.datasets.problems import Note, Problem
 from sightloop.datasets.values import Split
@@ -59,19 +60,30 @@ def is_dataset_yaml(path: Path) -> bool:
     """Whether a YAML file seems to describe a data set; quick, never fails."""
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_labels(path) as file:
         start = b"\n" + file.read(MAX_BYTES)
     return b"\nnames:" in start or (b"\nnc:" in start and b"\ntrain:" in start)
 
 
-def read_dataset_yaml(path: Path) -> DatasetFile:
-    """Read the description.
+def why_broken(path: Path) -> str:
+    """Why a file that is called like a description cannot be read; empty where it can."""
+    try:
+        _load(path)
+    except NotFound as error:
+        return str(error.facts.get("hint") or error.message)
+    except NotYolo as error:
+        return str(error.facts["problem"])
+    return ""
+
+
+def read_dataset_yaml(path: Path, *, within: Path | None = None) -> DatasetFile:
+    """Read the description; `within` is the folder out of which no symbolic link may lead.
 
     Raises:
         NotFound: there is no such file.
         NotYolo: it is no YAML, or not of this kind.
     """
-    whole, audit = _load(path)
+    whole, audit = _load(path, within)
     problems: list[Problem] = []
     notes = [
         Note(kind="field_left_out", text=f"{key!r} is not kept", at=path.name)
@@ -108,9 +120,9 @@ class _TextLoader(yaml.BaseLoader):
         return super().compose_node(parent, index)
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[Split, list[str]]]:
+def _load(path: Path, within: Path | None = None) -> tuple[dict[str, Any], dict[Split, list[str]]]:
     try:
-        with path.open("rb") as file:
+        with open_labels(path, within=within) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise NotFound(what="file", name=str(path), hint=error.strerror or "") from error
@@ -168,7 +180,7 @@ def _names(whole: dict[str, Any], path: Path, problems: list[Problem]) -> dict[i
     for index, name in items:
         if not _is_index(index):
             raise NotYolo(file=str(path), problem=f"'names' has the index {index!r}")
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not name.strip():
             raise NotYolo(file=str(path), problem=f"'names' has no text for class {index}")
         if name in seen:
             text = f"'names' has {name!r} twice; class {index} is left out"
