@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from sightloop.datasets.errors import EmptyBox
+from sightloop.datasets.errors import EmptyBox, FarAway
 from sightloop.datasets.geometry import Geometry, rounded
 from sightloop.datasets.identities import with_known_ids
 from sightloop.datasets.values import (
@@ -107,6 +107,8 @@ def read_labels(content: bytes) -> LabelFile:
         found = _DECODER.decode(content)
     except EmptyBox as error:
         raise BadLabels(f"has a geometry without area: {error.message}") from error
+    except FarAway as error:
+        raise BadLabels(f"has a geometry that lies on no image: {error.message}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadLabels(f"is no label file: {error}") from error
     ids = [one.id for one in found.annotations if one.id is not None]
