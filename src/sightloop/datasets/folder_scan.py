@@ -100,6 +100,8 @@ def _note(found: Scan, path: str, entry: os.DirEntry[str]) -> None:
         return
     if stat.S_ISREG(facts.st_mode):
         found.files[path] = Stamp(facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    else:
+        found.oddities.append(Oddity(path, "it is a pipe, socket or device, not a file"))
 
 
 def _is_utf8(path: str) -> bool:

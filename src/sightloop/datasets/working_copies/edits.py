@@ -5,16 +5,18 @@ New images are stored on the way; they are durable when `read_edits` returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from sightloop.datasets.commits import problem_with_labels
 from sightloop.datasets.formats.labelled import LabelledImage, label_images, sample_of
 from sightloop.datasets.formats.listing import ListedImage
 from sightloop.datasets.identities import with_known_ids
-from sightloop.datasets.image_files import ImageFolder, KeptImage, keep_images
+from sightloop.datasets.image_files import ImageFolder, KeptImage, keep_images, look_at_images
 from sightloop.datasets.keys import SampleKey, object_key, sample_key, sample_of_key
 from sightloop.datasets.problems import Problem
 from sightloop.datasets.samples import find_samples, read_commit
@@ -22,7 +24,12 @@ from sightloop.datasets.taxonomy import FoundClass, with_classes
 from sightloop.datasets.tombstones import erased_images
 from sightloop.datasets.values import Sample, SampleId, Taxonomy, sample_id
 from sightloop.datasets.working_copies.copies import Copy, Tracked
-from sightloop.datasets.working_copies.folder_changes import FolderChanges, hash_files
+from sightloop.datasets.working_copies.folder_changes import (
+    FolderChanges,
+    hash_files,
+    why_not_plain,
+)
+from sightloop.datasets.working_copies.label_files import read_label_file
 from sightloop.datasets.working_copies.labels import (
     NO_LABELS,
     BadLabels,
@@ -34,6 +41,7 @@ from sightloop.datasets.working_copies.layout import (
     has_own_labels,
     has_shared_labels,
     image_path_of,
+    is_label_file,
     label_path_of,
 )
 from sightloop.datasets.working_copies.shared_labels import Relisted, relist
@@ -52,14 +60,28 @@ class Edits(NamedTuple):
     """Files that are new or differ, as they are to be remembered."""
     forgotten: Sequence[str] = ()
     """Files that are there no more."""
+    moves: Sequence[tuple[str, str]] = ()
+    """Label files that follow their image once it is committed: old path, new path."""
     problems: Sequence[str] = ()
     """What cannot be committed; it stays as it was remembered, and so stays a change."""
+    new_classes: Sequence[str] = ()
+    """Names of classes that the copy's commit lacks."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no sample and no class comes, changes or goes."""
+        return not (self.upserts or self.removals or self.new_classes)
 
 
 def read_edits(
-    workspace: Workspace, copy: Copy, found: FolderChanges, *, progress: Progress
+    workspace: Workspace,
+    copy: Copy,
+    found: FolderChanges,
+    *,
+    progress: Progress,
+    is_kept: bool = True,
 ) -> Edits:
-    """What the changes come to; new images are in the store when it returns.
+    """What the changes come to; new images are in the store when it returns, if `is_kept`.
 
     Raises:
         SightloopError: a shared label file as a whole cannot be read.
@@ -67,16 +89,28 @@ def read_edits(
     """
     taxonomy = read_commit(workspace, copy.facts.base).taxonomy
     relisted = None
+    if has_shared_labels(copy.facts) and blocks_labels(copy, found):
+        # What one of these files would say is unknown, and so is what all of them say together.
+        problems = [f"{path}: {why}" for path, why in found.blocked.items()]
+        return Edits(taxonomy, problems=problems)
     if has_shared_labels(copy.facts):
         relisted = relist(copy, found, progress=progress)
         found = relisted.changes
-    kept = _keep(workspace, copy, found, relisted, progress)
+    kept = _keep(workspace, copy, found, relisted, progress, is_kept=is_kept)
     labels: _Labels = _NoLabels(taxonomy)
     if relisted is not None:
         labels = _SharedLabels(copy, taxonomy, relisted, kept)
     elif has_own_labels(copy.facts):
         labels = _OwnLabels(copy, taxonomy, found, kept)
-    return _edits(workspace, copy, found, kept, labels)
+    while True:
+        edits, refused = _edits(workspace, copy, found, kept, labels)
+        if not refused:
+            known = set(taxonomy.class_names)
+            names = [one for one in edits.taxonomy.class_names if one not in known]
+            return edits._replace(new_classes=names)
+        # Again without them: a class that only they name must not come in.
+        for path, problem in refused.items():
+            labels.refuse(path, problem)
 
 
 class _Labels(Protocol):
@@ -85,8 +119,6 @@ class _Labels(Protocol):
     taxonomy: Taxonomy
     relabelled: list[str]
     """Images that are the same and whose labels differ."""
-    files: dict[str, Tracked]
-    """The label files that were read, as they are to be remembered."""
     problems: dict[str, str]
     """By path of the image that cannot be committed because of its labels."""
     remarks: list[str]
@@ -98,6 +130,22 @@ class _Labels(Protocol):
 
     def hash_of(self, path: str) -> bytes:
         """What `Tracked.listed` is to be."""
+        ...
+
+    def refuse(self, path: str, problem: str) -> None:
+        """The image at that path cannot be committed as it is labelled."""
+        ...
+
+    def noted(self, problems: Collection[str]) -> dict[str, Tracked]:
+        """The label files that were taken, when these images cannot be committed."""
+        ...
+
+    def moves(self, problems: Collection[str]) -> list[tuple[str, str]]:
+        """Label files that follow a renamed image, except of these."""
+        ...
+
+    def forgotten(self, problems: Collection[str]) -> list[str]:
+        """Label files that are there no more, and whose images are not among these."""
         ...
 
 
@@ -112,8 +160,10 @@ def _keep(
     found: FolderChanges,
     relisted: Relisted | None,
     progress: Progress,
+    *,
+    is_kept: bool,
 ) -> _Kept:
-    """Store the images whose bytes are needed."""
+    """Read the images whose bytes are needed, and store them if they are to be kept."""
     paths = [*found.new, *found.changed]
     if relisted is None:
         listed = [_listed(path) for path in paths]
@@ -125,7 +175,11 @@ def _keep(
         folder = ImageFolder(Path(copy.facts.folder))
         with workspace.db.read() as tx:
             erased = erased_images(tx)
-        with keep_images(workspace.blobs, folder, listed, progress, erased=erased) as images:
+        with (
+            keep_images(workspace.blobs, folder, listed, progress, erased=erased)
+            if is_kept
+            else nullcontext(look_at_images(folder, listed, erased=erased))
+        ) as images:
             for path, one in zip(paths, images, strict=True):
                 if isinstance(one, Problem):
                     kept.problems[path] = str(one)
@@ -134,15 +188,24 @@ def _keep(
     return kept
 
 
+def blocks_labels(copy: Copy, found: FolderChanges) -> bool:
+    """Whether a label file is no plain file any more."""
+    return any(is_label_file(copy.facts, path) for path in found.blocked)
+
+
 def _listed(path: str) -> ListedImage:
     return ListedImage(id=path, file_name=path, declared=None, split_key=None, slices={})
 
 
 def _edits(
     workspace: Workspace, copy: Copy, found: FolderChanges, kept: _Kept, labels: _Labels
-) -> Edits:
+) -> tuple[Edits, dict[str, str]]:
+    """What the changes come to, and images that cannot be labelled as they are, and why."""
     files = copy.files
-    problems = {**kept.problems, **labels.problems}
+    blocked = {path: f"{path}: {why}" for path, why in found.blocked.items() if files[path].sample}
+    problems = {**labels.problems, **kept.problems, **blocked}
+    class_ids = set(labels.taxonomy.class_ids)
+    refused: dict[str, str] = {}
     renamed = {new: old for old, new in found.renamed}
     digests: dict[str, bytes] = {path: object_key(one.digest) for path, one in kept.images.items()}
     digests |= {new: files[old].digest for new, old in renamed.items()}
@@ -161,7 +224,7 @@ def _edits(
             known[path] = SampleId(same.hex())
     old = find_samples(workspace, copy.facts.base, set(known.values()))
     upserts: dict[SampleId, Sample] = {}
-    noted: dict[str, Tracked] = dict(labels.files)
+    noted: dict[str, Tracked] = labels.noted(problems)
     for path in touched:
         sample = old.get(known[path]) if path in known else None
         if sample is None:
@@ -170,21 +233,26 @@ def _edits(
             name = path.removeprefix(copy.facts.images)
             sample = msgspec.structs.replace(sample, file_name=name)
         # Of two files with one image the first says what the sample is.
-        upserts.setdefault(sample.id, labels.put_on(path, sample))
+        labelled = upserts.setdefault(sample.id, labels.put_on(path, sample))
+        if problem := problem_with_labels(labelled, class_ids):
+            refused[path] = problem
         digest = digests.get(path) or files[path].digest
         noted[path] = found.tracked(
             path, digest, sample=sample_key(sample.id), listed=labels.hash_of(path)
         )
-    forgotten = [*found.gone, *(old_path for old_path, _ in found.renamed)]
-    forgotten += [path for path in found.labels if path not in found.stamps]
-    return Edits(
+    moves = labels.moves(problems)
+    forgotten = [*found.gone, *(before for now, before in renamed.items() if now not in problems)]
+    forgotten += [*labels.forgotten(problems), *(before for before, _ in moves)]
+    edits = Edits(
         taxonomy=labels.taxonomy,
         upserts=list(upserts.values()),
         removals=_removals(files, noted, forgotten),
         files=noted,
         forgotten=forgotten,
+        moves=moves,
         problems=[*(problems[path] for path in sorted(problems)), *labels.remarks],
     )
+    return edits, refused
 
 
 def _removals(
@@ -234,6 +302,7 @@ class _NoLabels:
         self.files: dict[str, Tracked] = {}
         self.problems: dict[str, str] = {}
         self.remarks: list[str] = []
+        self.missing: list[str] = []
 
     def put_on(self, path: str, sample: Sample) -> Sample:  # noqa: ARG002
         """As it is."""
@@ -243,47 +312,118 @@ class _NoLabels:
         """Nothing is said."""
         return b""
 
+    def refuse(self, path: str, problem: str) -> None:
+        """The image at that path cannot be committed as it is labelled."""
+        self.problems[path] = f"{path}: {problem}"
+
+    def noted(self, problems: Collection[str]) -> dict[str, Tracked]:
+        """Every label file, unless an image stays a change: then they have to be read again."""
+        return {} if problems else dict(self.files)
+
+    def moves(self, problems: Collection[str]) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Nothing moves."""
+        return []
+
+    def forgotten(self, problems: Collection[str]) -> list[str]:  # noqa: ARG002
+        """Those of the folder that are gone."""
+        return self.missing
+
 
 class _OwnLabels(_NoLabels):
     """A label file beside each image that has labels."""
 
     def __init__(self, copy: Copy, taxonomy: Taxonomy, found: FolderChanges, kept: _Kept) -> None:
         super().__init__(taxonomy)
-        self._root, self._found = copy.facts.folder, found
+        self._base, self._copy, self._found, self._kept = taxonomy, copy, found, kept
+        self._oddities = {one.path: one for one in found.oddities}
         self._said: dict[str, LabelFile] = {}
-        news = [*kept.images, *(new for _, new in found.renamed)]
-        moved = {label_path_of(path) for pair in found.renamed for path in pair}
-        gone = {label_path_of(path) for path in found.gone}
-        for path in sorted({*found.labels, *map(label_path_of, news)} - gone):
+        self._moves: dict[str, tuple[str, str]] = {}
+        renamed = dict(found.renamed)
+        for path, why in found.blocked.items():
             image = image_path_of(path)
+            if is_label_file(copy.facts, path) and image not in found.gone:
+                self.problems[renamed.get(image, image)] = f"{path}: {why}"
+        for image, path in sorted(self._label_files(renamed).items()):
+            if image in self.problems or image in kept.problems:
+                continue
             try:
-                self._read(path, image, is_optional=path in moved)
+                self._read(path, image)
             except BadLabels as error:
                 self.problems[image] = f"{path}: it {error}"
-        self.relabelled = [
-            path for path in self._said if path in copy.files and path not in kept.images
-        ]
-        names = {name: None for one in self._said.values() for name in one.class_names}
-        self.taxonomy = with_classes(taxonomy, [FoundClass(name) for name in names])
+        self._take_classes()
+
+    @property
+    def _names(self) -> dict[str, None]:
+        return {name: None for one in self._said.values() for name in one.class_names}
 
     def put_on(self, path: str, sample: Sample) -> Sample:
         """With everything that its file says instead of what was."""
         said = self._said.get(path)
         return sample if said is None else with_labels(sample, said, self.taxonomy)
 
-    def _read(self, path: str, image: str, *, is_optional: bool) -> None:
+    def refuse(self, path: str, problem: str) -> None:
+        """Its file says nothing, not even a class."""
+        here = label_path_of(path)
+        self.problems[path] = f"{self._moves.get(path, (here, ''))[0]}: {problem}"
+        self._said.pop(path, None)
+        self._take_classes()
+
+    def noted(self, problems: Collection[str]) -> dict[str, Tracked]:
+        """The label files of all other images."""
+        return {
+            path: one for path, one in self.files.items() if image_path_of(path) not in problems
+        }
+
+    def moves(self, problems: Collection[str]) -> list[tuple[str, str]]:
+        """A label file that stayed under the old name goes to the new one."""
+        return [move for image, move in self._moves.items() if image not in problems]
+
+    def forgotten(self, problems: Collection[str]) -> list[str]:
+        """Each one whose image is not held back."""
+        gone = [path for path in self._found.labels if path not in self._found.stamps]
+        return [path for path in gone if image_path_of(path) not in problems]
+
+    def _take_classes(self) -> None:
+        self.relabelled = [
+            path for path in self._said if path in self._copy.files and path not in self._kept.images
+        ]
+        self.taxonomy = with_classes(self._base, [FoundClass(name) for name in self._names])
+
+    def _label_files(self, renamed: Mapping[str, str]) -> dict[str, str]:
+        """Which label file to read of which image."""
+        found = self._found
+        moved = {label_path_of(path) for pair in renamed.items() for path in pair}
+        gone = {label_path_of(path) for path in found.gone}
+        paths = {*found.labels, *map(label_path_of, self._kept.images)} - moved - gone
+        files = {image_path_of(path): path for path in paths}
+        for old, new in renamed.items():
+            before, after = label_path_of(old), label_path_of(new)
+            is_left = before in found.stamps and after not in found.stamps
+            if is_left and self._why_not_plain(after) is None:
+                self._moves[new] = (before, after)
+                files[new] = before
+            else:
+                files[new] = after
+        return files
+
+    def _read(self, path: str, image: str) -> None:
         if image not in self._found.stamps:
-            if is_optional:
-                return
             raise BadLabels(f"is about {image}, which is not there")
-        try:
-            content = Path(self._root, path).read_bytes()
-        except FileNotFoundError:
+        if (why := self._why_not_plain(path)) is not None:
+            raise BadLabels(f"cannot be read: {why}")
+        content = read_label_file(f"{self._copy.facts.folder}/{path}")
+        if content is not None:
+            self._said[image] = read_labels(content)
+            if path in self._found.stamps:
+                seen = self._found.tracked(path, object_key(digest_of(content)))
+                self.files[label_path_of(image)] = seen
+        elif path in self._copy.files:
+            # Somebody removed it. Where none ever was it says nothing: the image may be a second
+            # file of a labelled one, or a renamed one whose label file is lost.
             self._said[image] = NO_LABELS
-            return
-        self._said[image] = read_labels(content)
-        if path in self._found.stamps:
-            self.files[path] = self._found.tracked(path, object_key(digest_of(content)))
+
+    def _why_not_plain(self, path: str) -> str | None:
+        return why_not_plain(self._copy.facts.folder, path, self._oddities)
 
 
 class _SharedLabels(_NoLabels):
@@ -304,6 +444,7 @@ class _SharedLabels(_NoLabels):
         changed = [path for path in relisted.changes.labels if path in relisted.changes.stamps]
         for path, digest in hash_files(copy.facts.folder, changed).items():
             self.files[path] = relisted.changes.tracked(path, digest)
+        self.missing = [one for one in relisted.changes.labels if one not in relisted.changes.stamps]
 
     def put_on(self, path: str, sample: Sample) -> Sample:
         """With the listed objects; what the format has no place for stays as it was."""
