@@ -96,7 +96,7 @@ def _commit_folder(
     edits = read_edits(workspace, copy, found, progress=call.progress)
     if edits.problems and request.strict:
         raise _refused(copy, edits, is_strict=not edits.is_nothing)
-    if edits.problems and edits.is_nothing:
+    if edits.is_held and edits.is_nothing:
         raise _refused(copy, edits, is_strict=False)
     if found.is_empty and branch == copy.facts.branch:
         return _outcome(copy, branch, _Made(copy.facts.base, is_new=False), edits)
@@ -106,7 +106,7 @@ def _commit_folder(
     # Last on purpose: a crash above leaves a copy that is behind by its own commit, which the
     # next attempt recognises.
     write_copy(workspace.state, _after(copy, branch, made.commit, found, edits))
-    if edits.problems and made.commit == copy.facts.base:  # the rest was as it is already
+    if edits.is_held and made.commit == copy.facts.base:  # the rest was as it is already
         raise _refused(copy, edits, is_strict=False)
     return _outcome(copy, branch, made, edits)
 

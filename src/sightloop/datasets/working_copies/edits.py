@@ -64,6 +64,8 @@ class Edits(NamedTuple):
     """Label files that follow their image once it is committed: old path, new path."""
     problems: Sequence[str] = ()
     """What cannot be committed; it stays as it was remembered, and so stays a change."""
+    is_held: bool = False
+    """Whether one of the problems is of an image: something that changed is left out."""
     new_classes: Sequence[str] = ()
     """Names of classes that the copy's commit lacks."""
 
@@ -92,7 +94,7 @@ def read_edits(
     if has_shared_labels(copy.facts) and blocks_labels(copy, found):
         # What one of these files would say is unknown, and so is what all of them say together.
         problems = [f"{path}: {why}" for path, why in found.blocked.items()]
-        return Edits(taxonomy, problems=problems)
+        return Edits(taxonomy, problems=problems, is_held=True)
     if has_shared_labels(copy.facts):
         relisted = relist(copy, found, progress=progress)
         found = relisted.changes
@@ -123,6 +125,8 @@ class _Labels(Protocol):
     """By path of the image that cannot be committed because of its labels."""
     remarks: list[str]
     """What the files say that cannot be taken, and keeps no image from being committed."""
+    are_of_images: bool
+    """Whether one of the remarks is of an image, not of the data set as a whole."""
 
     def put_on(self, path: str, sample: Sample) -> Sample:
         """The sample, labelled as the files say of the image at that path."""
@@ -251,6 +255,7 @@ def _edits(
         forgotten=forgotten,
         moves=moves,
         problems=[*(problems[path] for path in sorted(problems)), *labels.remarks],
+        is_held=bool(problems) or labels.are_of_images,
     )
     return edits, refused
 
@@ -302,6 +307,7 @@ class _NoLabels:
         self.files: dict[str, Tracked] = {}
         self.problems: dict[str, str] = {}
         self.remarks: list[str] = []
+        self.are_of_images = False
         self.missing: list[str] = []
 
     def put_on(self, path: str, sample: Sample) -> Sample:  # noqa: ARG002
@@ -440,7 +446,10 @@ class _SharedLabels(_NoLabels):
         found = label_images(listing, list(kept.images.values()))
         self._said: dict[str, LabelledImage] = {one.file_name: one for one in found.images}
         self.relabelled = [path for path in relisted.relabelled if path in kept.images]
-        self.remarks = [str(one) for one in (*relisted.listing.problems, *found.problems)]
+        # Of an unchanged folder everything was said when it was imported.
+        said = () if relisted.changes.is_empty else relisted.listing.problems
+        self.remarks = [str(one) for one in (*said, *found.problems)]
+        self.are_of_images = any(one.file for one in (*said, *found.problems))
         changed = [path for path in relisted.changes.labels if path in relisted.changes.stamps]
         for path, digest in hash_files(copy.facts.folder, changed).items():
             self.files[path] = relisted.changes.tracked(path, digest)
