@@ -62,6 +62,7 @@ def test_without_force_local_changes_stay(user, labelled):
 @pytest.fixture
 def turned(user, stored, tmp_path):
     """A copy of main with x.png, and a branch with x.png/y.png instead."""
+
     def commit(branch, sample, **fields):
         request = CommitSamples(branch=branch, message="m", upserts=[sample], **fields)
         commit_samples(user.workspace, LOCAL_CALL, request)

@@ -232,7 +232,9 @@ class _Checkout:
             raise OtherFormat(folder=self._root, has=known.format, wanted=request.format)
         is_same = asked.is_everything and not request.everything
         wanted = known.wanted if is_same else asked
-        return msgspec.structs.replace(known, base=commit, branch=branch, wanted=wanted, is_imported=False)
+        return msgspec.structs.replace(
+            known, base=commit, branch=branch, wanted=wanted, is_imported=False
+        )
 
     def _check_folder(self) -> None:
         if self._unfinished is not None:

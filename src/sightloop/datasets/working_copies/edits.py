@@ -391,7 +391,9 @@ class _OwnLabels(_NoLabels):
 
     def _take_classes(self) -> None:
         self.relabelled = [
-            path for path in self._said if path in self._copy.files and path not in self._kept.images
+            path
+            for path in self._said
+            if path in self._copy.files and path not in self._kept.images
         ]
         self.taxonomy = with_classes(self._base, [FoundClass(name) for name in self._names])
 
@@ -453,7 +455,9 @@ class _SharedLabels(_NoLabels):
         changed = [path for path in relisted.changes.labels if path in relisted.changes.stamps]
         for path, digest in hash_files(copy.facts.folder, changed).items():
             self.files[path] = relisted.changes.tracked(path, digest)
-        self.missing = [one for one in relisted.changes.labels if one not in relisted.changes.stamps]
+        self.missing = [
+            one for one in relisted.changes.labels if one not in relisted.changes.stamps
+        ]
 
     def put_on(self, path: str, sample: Sample) -> Sample:
         """With the listed objects; what the format has no place for stays as it was."""

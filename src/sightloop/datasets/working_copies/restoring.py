@@ -49,9 +49,7 @@ def given_up(copy: Copy) -> GivenUp:
     return GivenUp(lost, images, others - files.keys())
 
 
-def with_restored(
-    tx: Tx, copy: Copy, record: CommitRecord, plan: Plan, changes: GivenUp
-) -> Plan:
+def with_restored(tx: Tx, copy: Copy, record: CommitRecord, plan: Plan, changes: GivenUp) -> Plan:
     """The plan, and every file as the commit has it that was changed and is not planned yet."""
     writes = dict(plan.writes)
     removals = set(plan.removals)
@@ -76,18 +74,14 @@ def with_restored(
     return Plan(writes, sorted(removals), plan.n_samples)
 
 
-def whole_restored(
-    wishes: Mapping[str, Wish], plan: Plan, changes: GivenUp
-) -> Plan:
+def whole_restored(wishes: Mapping[str, Wish], plan: Plan, changes: GivenUp) -> Plan:
     """As `with_restored`, where every file of the folder is known already."""
     writes = plan.writes | {path: wishes[path] for path in changes.lost if path in wishes}
     removals = {*plan.removals, *changes.others, *changes.lost} - writes.keys()
     return Plan(writes, sorted(removals), plan.n_samples)
 
 
-def _samples(
-    tx: Tx, copy: Copy, record: CommitRecord, images: set[str]
-) -> dict[SampleId, Sample]:
+def _samples(tx: Tx, copy: Copy, record: CommitRecord, images: set[str]) -> dict[SampleId, Sample]:
     ids = {sample_of_key(SampleKey(copy.files[path].sample)) for path in images}
     return load_samples(tx, StoredNodes(tx), record.root, ids)
 

@@ -62,8 +62,14 @@ class CopyStatus(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.new or self.changed or self.gone or self.renamed or self.relabelled
-            or self.problems)
+        return not (
+            self.new
+            or self.changed
+            or self.gone
+            or self.renamed
+            or self.relabelled
+            or self.problems
+        )
 
     @property
     def has_moved_on(self) -> bool:

@@ -135,12 +135,7 @@ class _Folder:
             if stamp is None:
                 continue
             known = self._files.get(path)
-            if (
-                force
-                or known is None
-                or is_untouched(known, stamp)
-                or self._is_same(path, known)
-            ):
+            if force or known is None or is_untouched(known, stamp) or self._is_same(path, known):
                 todo.removals.append(path)
             else:
                 in_the_way.append(path)
