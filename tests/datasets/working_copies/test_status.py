@@ -69,7 +69,7 @@ def test_the_copy_is_found_from_below_and_when_it_is_the_only_one(user, folder, 
     assert user.status().folder == str(folder)
     user.put(tmp_path / "more", "9.jpg", 9)
     user.import_(tmp_path / "more")
-    with pytest.raises(NotOneCopy, match="2 folders are working copies; name one: .*images here"):
+    with pytest.raises(NotOneCopy, match=r"2 folders are working copies; name one: .*images here"):
         user.status()
     user.checkout("main", tmp_path / "out")
     assert user.status().folder == str(tmp_path / "out")

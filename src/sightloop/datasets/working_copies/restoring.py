@@ -1,4 +1,4 @@
-"""What `checkout --force` writes besides the difference of two commits: what was changed locally."""
+"""What `checkout --force` writes besides the difference of two commits: local changes, undone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from sightloop.datasets.values import Sample, SampleId
 from sightloop.datasets.working_copies.copies import Copy
 from sightloop.datasets.working_copies.folder_changes import FolderChanges, changes_in
 from sightloop.datasets.working_copies.labels import labels_of
-from sightloop.datasets.working_copies.layout import has_own_labels, image_path_of, label_path_of
+from sightloop.datasets.working_copies.layout import (
+    has_own_labels,
+    image_path_of,
+    is_label_file,
+    label_path_of,
+)
 from sightloop.datasets.working_copies.plans import Plan, Wish
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import digest_of
@@ -43,7 +48,9 @@ def given_up(copy: Copy) -> GivenUp:
     images: set[str] = set()
     others = set(news)
     if has_own_labels(copy.facts):
-        paths = [path for path in (*found.labels, *found.blocked) if path not in _images(copy)]
+        paths = (
+            path for path in (*found.labels, *found.blocked) if is_label_file(copy.facts, path)
+        )
         images = {one for one in map(image_path_of, paths) if one in files}
         others |= _labels_of(news, found)
     return GivenUp(lost, images, others - files.keys())
@@ -53,10 +60,11 @@ def with_restored(tx: Tx, copy: Copy, record: CommitRecord, plan: Plan, changes:
     """The plan, and every file as the commit has it that was changed and is not planned yet."""
     writes = dict(plan.writes)
     removals = set(plan.removals)
-    for path in sorted(changes.lost & _images(copy) - removals - writes.keys()):
+    for path in sorted(changes.lost - removals - writes.keys()):
         known = copy.files[path]
-        image = digest_of_key(ObjectKey(known.digest))
-        writes[path] = Wish(known.digest, image, b"", known.sample)
+        if known.sample:
+            blob = digest_of_key(ObjectKey(known.digest))
+            writes[path] = Wish(known.digest, blob, b"", known.sample)
     names = {one.id: one.name for one in record.taxonomy.classes}
     images = changes.images - removals
     found = _samples(tx, copy, record, images)
@@ -84,10 +92,6 @@ def whole_restored(wishes: Mapping[str, Wish], plan: Plan, changes: GivenUp) -> 
 def _samples(tx: Tx, copy: Copy, record: CommitRecord, images: set[str]) -> dict[SampleId, Sample]:
     ids = {sample_of_key(SampleKey(copy.files[path].sample)) for path in images}
     return load_samples(tx, StoredNodes(tx), record.root, ids)
-
-
-def _images(copy: Copy) -> set[str]:
-    return {path for path, one in copy.files.items() if one.sample}
 
 
 def _labels_of(images: set[str], found: FolderChanges) -> set[str]:
