@@ -244,13 +244,14 @@ def _edits(
         noted[path] = found.tracked(
             path, digest, sample=sample_key(sample.id), listed=labels.hash_of(path)
         )
+    held = {by_digest.get(digests.get(path, b""), b"") for path in problems}
     moves = labels.moves(problems)
     forgotten = [*found.gone, *(before for now, before in renamed.items() if now not in problems)]
     forgotten += [*labels.forgotten(problems), *(before for before, _ in moves)]
     edits = Edits(
         taxonomy=labels.taxonomy,
         upserts=list(upserts.values()),
-        removals=_removals(files, noted, forgotten),
+        removals=_removals(files, noted, forgotten, held),
         files=noted,
         forgotten=forgotten,
         moves=moves,
@@ -261,16 +262,19 @@ def _edits(
 
 
 def _removals(
-    files: Mapping[str, Tracked], noted: Mapping[str, Tracked], forgotten: Iterable[str]
+    files: Mapping[str, Tracked],
+    noted: Mapping[str, Tracked],
+    forgotten: Iterable[str],
+    held: Collection[bytes],
 ) -> list[SampleId]:
-    """Samples that no file is the image of any more."""
+    """Samples that no file is the image of any more, not even one that is held back."""
     gone = set(forgotten)
     lost = {
         one.sample
         for path in (*gone, *noted)
         if (one := files.get(path)) is not None and one.sample
     }
-    lost -= {one.sample for one in noted.values()}
+    lost -= {one.sample for one in noted.values()} | set(held)
     if lost:
         lost -= {
             one.sample for path, one in files.items() if path not in gone and path not in noted
@@ -345,6 +349,7 @@ class _OwnLabels(_NoLabels):
         self._said: dict[str, LabelFile] = {}
         self._moves: dict[str, tuple[str, str]] = {}
         renamed = dict(found.renamed)
+        self.problems |= _mixed_up(copy, found, kept)
         for path, why in found.blocked.items():
             image = image_path_of(path)
             if is_label_file(copy.facts, path) and image not in found.gone:
@@ -432,6 +437,25 @@ class _OwnLabels(_NoLabels):
 
     def _why_not_plain(self, path: str) -> str | None:
         return why_not_plain(self._copy.facts.folder, path, self._oddities)
+
+
+def _mixed_up(copy: Copy, found: FolderChanges, kept: _Kept) -> dict[str, str]:
+    """Images in another's place whose label file still is the other's: whose labels are they?"""
+    if not found.changed:
+        return {}
+    samples = _samples_by_digest(copy.files)
+    problems: dict[str, str] = {}
+    for image in found.changed:
+        path = label_path_of(image)
+        one = kept.images.get(image)
+        sample = samples.get(object_key(one.digest)) if one is not None else None
+        is_as_it_was = path in found.stamps and path not in found.labels
+        if is_as_it_was and sample not in (None, copy.files[image].sample):
+            problems[image] = (
+                f"{image}: it holds another known image now, and {path} still has the labels of "
+                "the one that was there; move the label files as the images, or remove this one"
+            )
+    return problems
 
 
 class _SharedLabels(_NoLabels):
