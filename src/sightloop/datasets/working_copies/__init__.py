@@ -19,6 +19,7 @@ __all__ = [
     "plans",
     "quick_status",
     "restoring",
+    "said_labels",
     "shared_labels",
     "showing",
     "status",
