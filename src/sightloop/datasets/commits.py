@@ -13,7 +13,7 @@ from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.changes import Change
 from sightloop.datasets.drafts import DATASET_COMMITTED, Draft, Target, commit_change
 from sightloop.datasets.errors import BadSample, NoSuchRef
-from sightloop.datasets.geometry import SizePx
+from sightloop.datasets.geometry import SizePx, bounds_of
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.remotes.store import promised_among
@@ -21,7 +21,15 @@ from sightloop.datasets.samples import iterate_samples, load_commit
 from sightloop.datasets.shapes import problem_with_shape
 from sightloop.datasets.splits import SplitRule, split_of
 from sightloop.datasets.taxonomy import FoundClass, with_classes
-from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, sample_id, strata_of
+from sightloop.datasets.values import (
+    Annotation,
+    ClassId,
+    Sample,
+    SampleId,
+    Taxonomy,
+    sample_id,
+    strata_of,
+)
 from sightloop.kernel import events
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.database import Tx
@@ -213,9 +221,19 @@ def problem_with_labels(sample: Sample, class_ids: set[ClassId]) -> str | None:
     for one in sample.annotations:
         if problem := problem_with_shape(one.geometry, size):
             return f"{one.id} cannot be drawn: {problem}"
-        if overshoot_px(one.geometry, size) > _ROUNDING_PX:
-            return f"{one.geometry} reaches out of the image of {size[0]} x {size[1]} px"
+        if (beyond_px := overshoot_px(one.geometry, size)) > _ROUNDING_PX:
+            return _outside(one, size, beyond_px)
     return None
+
+
+def _outside(annotation: Annotation, size: SizePx, beyond_px: float) -> str:
+    box = bounds_of(annotation.geometry)
+    assert box is not None, "what is the whole image never reaches out of it"
+    corners = ", ".join(f"{one:g}" for one in (box.x1, box.y1, box.x2, box.y2))
+    return (
+        f"the object of class {annotation.class_id!r} with corners (x1, y1, x2, y2) = ({corners}) "
+        f"px reaches out of the image of {size[0]} x {size[1]} px by {beyond_px:g} px"
+    )
 
 
 def _logged(tx: Tx, history: History, commit: Digest) -> LoggedCommit:

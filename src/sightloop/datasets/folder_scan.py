@@ -100,7 +100,7 @@ def _note(found: Scan, path: str, entry: os.DirEntry[str]) -> None:
         return
     if stat.S_ISREG(facts.st_mode):
         found.files[path] = Stamp(facts.st_size, facts.st_mtime_ns, facts.st_ino)
-    elif is_image_name(path):
+    else:
         found.oddities.append(Oddity(path, "it is a pipe, a socket or a device, not a plain file"))
 
 

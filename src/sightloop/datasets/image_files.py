@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sightloop.datasets.exif import UPRIGHT, read_orientation
 from sightloop.datasets.formats.listing import ListedImage
@@ -187,8 +187,30 @@ def keep_images(
         yield kept
 
 
+def look_at_images(
+    folder: ImageFolder,
+    images: Sequence[ListedImage],
+    *,
+    erased: Mapping[Digest, Tombstone] | None = None,
+) -> list[KeptImage | Problem]:
+    """What `keep_images` would say of the images; nothing is stored."""
+    return [_keep(_Unkept(), folder, image, erased) for image in images]
+
+
+class _Batch(Protocol):
+    def put(self, content: bytes, /) -> Digest:
+        """The name of these bytes."""
+        ...
+
+
+class _Unkept:
+    def put(self, content: bytes, /) -> Digest:
+        """Their name, and nothing more."""
+        return digest_of(content)
+
+
 def _keep(
-    batch: BlobBatch,
+    batch: _Batch,
     folder: ImageFolder,
     image: ListedImage,
     erased: Mapping[Digest, Tombstone] | None,

@@ -169,6 +169,7 @@ def _beginning(request: ImportDataset) -> Beginning | None:
         images_option="" if images == folder else images.relative_to(folder).as_posix(),
         split_key=request.split_key or "",
         slice_fields=request.slice_fields,
+        is_imported=True,
     )
     return look_before(facts)
 

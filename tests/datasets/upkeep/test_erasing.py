@@ -16,7 +16,9 @@ from sightloop.datasets.upkeep.erasing import DATA_ERASED, EraseData, erase_data
 from sightloop.datasets.upkeep.errors import NothingNamed, NothingToErase
 from sightloop.datasets.upkeep.selecting import Wanted
 from sightloop.datasets.values import Capture
+from sightloop.datasets.working_copies.checkout import CheckoutCopy, checkout_copy
 from sightloop.datasets.working_copies.committing import CommitCopy, commit_copy
+from sightloop.datasets.working_copies.errors import FilesRefused
 from sightloop.kernel import steps
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.errors import NotAllowed
@@ -179,10 +181,27 @@ def test_files_in_working_copies_are_listed_and_no_longer_known_by_name(workspac
         )
     planned = erase(workspace, samples=[jane.id], is_dry_run=True)
     account = erase(workspace, samples=[jane.id])
-    assert planned.in_folders == account.in_folders
-    assert account.in_folders == [str(coco.root / "images" / "a" / "1.jpg")]
+    assert planned.in_sources == account.in_sources
+    assert account.in_sources == [str(coco.root / "images" / "a" / "1.jpg")]
+    assert account.in_folders == []
     assert (coco.root / "images" / "a" / "1.jpg").exists()
     assert finds(workspace, b"a/1.jpg") == []
+
+
+def test_label_files_of_checkouts_are_listed_and_no_longer_known_by_name(
+    workspace, stored, commit, tmp_path
+):
+    jane = stored(1, **JANE)
+    commit(jane, stored(2))
+    out = tmp_path / "out"
+    checkout_copy(workspace, LOCAL_CALL, CheckoutCopy(ref="main", folder=str(out)))
+    account = erase(workspace, samples=[jane.id])
+    paths = ("images/visitors/jane-doe.jpg", "labels/visitors/jane-doe.jpg.json")
+    assert account.in_folders == [str(out / path) for path in paths]
+    assert account.in_sources == []
+    assert all((out / path).exists() for path in paths)
+    copies = workspace.state / "copies"
+    assert not any(b"jane-doe" in path.read_bytes() for path in copies.iterdir())
 
 
 def test_the_same_bytes_cannot_be_committed_again(workspace, stored, commit):
@@ -293,6 +312,6 @@ def test_a_folder_that_still_has_the_image_cannot_commit_it_again(workspace, coc
     again = import_folder(workspace, coco)
     assert [one.kind for one in again.problems] == ["erased"]
     request = CommitCopy(folder=str(coco.root), strict=False)
-    made = commit_copy(workspace, LOCAL_CALL, request)
-    assert not made.is_new
+    with pytest.raises(FilesRefused, match="erased"):
+        commit_copy(workspace, LOCAL_CALL, request)
     assert not workspace.blobs.has(jane.image)

@@ -32,9 +32,12 @@ def status(found: CopyStatus) -> RenderableType:
     for what, style, paths in (
         ("new", "green", found.new),
         ("changed", "yellow", found.changed),
-        ("relabelled", "yellow", found.relabelled),
+        ("labels changed", "yellow", found.relabelled),
+        ("new class", "yellow", found.new_classes),
         ("gone", "red", found.gone),
         ("renamed", "yellow", [f"{old} -> {new}" for old, new in found.renamed]),
+        ("label file without image", "dim", found.orphaned),
+        ("cannot be committed", "red", found.problems),
         ("not listed", "dim", found.unlisted),
         ("not looked at", "dim", found.not_looked_at),
     ):

@@ -148,6 +148,11 @@ def _left(found: Erased) -> list[RenderableType]:
             f"{len(found.in_folders)} files in working copies stay; delete them there:\n  {shown}"
         )
         left.append(Text(text, style="yellow"))
+    if found.in_sources:
+        shown = "\n  ".join(found.in_sources[:SHOWN_FLAWS])
+        n_files = len(found.in_sources)
+        text = f"{n_files} files also lie in the folder they were imported from:\n  {shown}"
+        left.append(Text(text))
     if found.copies:
         verb = "would go" if found.is_dry_run else "went"
         left.append(Text(f"copies of them also {verb}: {', '.join(found.copies)}"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,7 @@ from sightloop.datasets.upkeep.selecting import (
 from sightloop.datasets.upkeep.whereabouts import places_of
 from sightloop.datasets.values import SampleId
 from sightloop.datasets.working_copies.copies import Copy, copies_with, write_copy
+from sightloop.datasets.working_copies.layout import has_own_labels, label_path_of
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.blobs import BlobMissing
 from sightloop.kernel.database import Tx
@@ -109,7 +110,9 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     copies: list[str]
     """Files in the workspace's state folder with the same bytes; they go too."""
     in_folders: list[str]
-    """Files in working copies that show them. They stay, and are no longer tracked: delete them."""
+    """Files in checkouts that show or label them. They stay, no longer tracked: delete them."""
+    in_sources: list[str]
+    """The same in folders that were imported where they lie, and may be somebody's archive."""
     is_log_empty: bool
     """False when somebody was reading the database all the time: erase again to finish."""
 
@@ -228,6 +231,7 @@ class _Account:
     n_linked: int = 0
     copies: list[Path] = field(default_factory=list)
     in_folders: list[str] = field(default_factory=list)
+    in_sources: list[str] = field(default_factory=list)
     is_log_empty: bool = True
 
     def weigh(self) -> None:
@@ -237,9 +241,10 @@ class _Account:
         self.n_linked = sum(facts.st_nlink > 1 for facts in stored.values())
         self.copies = _copies_of(self.workspace, stored)
         tracked = copies_with(self.workspace.state, _sample_keys(self.found.samples))
-        self.in_folders = [
-            str(Path(copy.facts.folder) / file) for copy, files in tracked for file in files
-        ]
+        for copy, images in tracked:
+            there = self.in_sources if copy.facts.is_imported else self.in_folders
+            root = Path(copy.facts.folder)
+            there += [str(root / one) for one in _with_labels(copy, images)]
 
     def finish(self, call: Call) -> None:
         """Take every step that is left, for this request and any before it."""
@@ -328,6 +333,7 @@ class _Account:
             n_linked=self.n_linked,
             copies=[str(path.relative_to(self.workspace.root)) for path in self.copies],
             in_folders=self.in_folders,
+            in_sources=self.in_sources,
             is_log_empty=self.is_log_empty,
         )
 
@@ -359,8 +365,17 @@ def _late_rows(
 def _untrack(workspace: Workspace, samples: Collection[SampleId]) -> None:
     """Forget the names of files in working copies; the files are their owner's to delete."""
     for copy, gone in copies_with(workspace.state, _sample_keys(samples)):
-        files = {path: one for path, one in copy.files.items() if path not in set(gone)}
+        names = set(_with_labels(copy, gone))
+        files = {path: one for path, one in copy.files.items() if path not in names}
         write_copy(workspace.state, Copy(copy.facts, files))
+
+
+def _with_labels(copy: Copy, images: Iterable[str]) -> list[str]:
+    """The images' paths and those of the label files that the copy tracks beside them."""
+    if not has_own_labels(copy.facts):
+        return list(images)
+    both = [one for path in images for one in (path, label_path_of(path))]
+    return [path for path in both if path in copy.files]
 
 
 def _sample_keys(samples: Collection[SampleId]) -> set[bytes]:

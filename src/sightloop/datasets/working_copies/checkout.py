@@ -35,6 +35,12 @@ from sightloop.datasets.working_copies.errors import OtherFormat
 from sightloop.datasets.working_copies.folder_changes import hash_file
 from sightloop.datasets.working_copies.layout import IMAGES, has_shared_labels
 from sightloop.datasets.working_copies.plans import Plan, Wish, plan_turn, plan_whole
+from sightloop.datasets.working_copies.restoring import (
+    NOTHING,
+    given_up,
+    whole_restored,
+    with_restored,
+)
 from sightloop.datasets.working_copies.shared_labels import with_hashes
 from sightloop.datasets.working_copies.switching import apply_plan, remove_leftovers
 from sightloop.datasets.working_copies.turns import matching, turn_of
@@ -61,7 +67,7 @@ class CheckoutCopy(msgspec.Struct, frozen=True, kw_only=True):
     everything: bool = False
     """Make a sparse copy full."""
     force: bool = False
-    """Give up local changes of files that have to be written or removed."""
+    """Give up local changes: every tracked file becomes what the commit has."""
     link: bool = False
     """Hard links to the stored images: costs no room, and nobody may write to them."""
 
@@ -137,12 +143,16 @@ class _Checkout:
         os.makedirs(self._root, exist_ok=True)
         files = self._before.files if self._before else {}
         not_kept: dict[str, int] = {}
+        before = self._before
+        changes = NOTHING
+        if before is not None and self._request.force:
+            changes = given_up(before)
         if has_shared_labels(facts):
             partial = labels_aside(state, self._root)
             try:
                 whole = self._whole(facts, record, ids, partial)
                 facts, not_kept = whole.facts, whole.not_kept
-                plan = plan_whole(files, whole.wishes)
+                plan = whole_restored(whole.wishes, plan_whole(files, whole.wishes), changes)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         else:
@@ -150,6 +160,9 @@ class _Checkout:
                 turn = turn_of(tx, self._before, record, ids, self._call.progress)
             names = {one.id: one.name for one in record.taxonomy.classes}
             plan = plan_turn(facts, files, turn, names)
+            if before is not None and changes != NOTHING:
+                with self._workspace.db.read() as tx:
+                    plan = with_restored(tx, before, record, plan, changes)
         links = self._links(plan)
         switched = apply_plan(
             self._root,
@@ -219,7 +232,9 @@ class _Checkout:
             raise OtherFormat(folder=self._root, has=known.format, wanted=request.format)
         is_same = asked.is_everything and not request.everything
         wanted = known.wanted if is_same else asked
-        return msgspec.structs.replace(known, base=commit, branch=branch, wanted=wanted)
+        return msgspec.structs.replace(
+            known, base=commit, branch=branch, wanted=wanted, is_imported=False
+        )
 
     def _check_folder(self) -> None:
         if self._unfinished is not None:

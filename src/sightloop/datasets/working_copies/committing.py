@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from sightloop.datasets.branches import CreateBranch, create_branch, head_of
 from sightloop.datasets.changes import Change, Parent
-from sightloop.datasets.commits import problem_with_labels
 from sightloop.datasets.drafts import Target, commit_change
-from sightloop.datasets.errors import BadSample, HeadMoved
+from sightloop.datasets.errors import HeadMoved
 from sightloop.datasets.records import CommitRecord
 from sightloop.datasets.samples import load_commit
 from sightloop.datasets.working_copies.copies import (
@@ -74,8 +75,8 @@ def commit_copy(workspace: Workspace, call: Call, request: CommitCopy) -> Commit
         UnfinishedCheckout: a checkout into the folder was interrupted.
         NoBranch: the copy is of no branch and none was named.
         CopyBehind: the branch has moved on; nothing was committed.
-        FilesRefused: files cannot be committed as they are, and `strict` is set.
-        BadSample: a label file says something that cannot stand in a commit.
+        FilesRefused: files cannot be committed as they are, and `strict` is set or nothing else
+            is to be committed.
         BadRefName: no branch can have that name.
         CopyBusy: another process is committing or switching it.
         DiskFull: no room; nothing was committed.
@@ -94,15 +95,34 @@ def _commit_folder(
     found = changes_in(copy)
     edits = read_edits(workspace, copy, found, progress=call.progress)
     if edits.problems and request.strict:
-        raise FilesRefused(folder=copy.facts.folder, problems=list(edits.problems))
+        raise _refused(copy, edits, is_strict=not edits.is_nothing)
+    if edits.is_held and edits.is_nothing:
+        raise _refused(copy, edits, is_strict=False)
     if found.is_empty and branch == copy.facts.branch:
         return _outcome(copy, branch, _Made(copy.facts.base, is_new=False), edits)
     _begin_branch(workspace, call, branch, copy)
     made = _commit(workspace, call, copy, branch, edits, request.message or _summary(edits))
+    _move_labels(copy, edits)
     # Last on purpose: a crash above leaves a copy that is behind by its own commit, which the
     # next attempt recognises.
     write_copy(workspace.state, _after(copy, branch, made.commit, found, edits))
+    if edits.is_held and made.commit == copy.facts.base:  # the rest was as it is already
+        raise _refused(copy, edits, is_strict=False)
     return _outcome(copy, branch, made, edits)
+
+
+def _refused(copy: Copy, edits: Edits, *, is_strict: bool) -> FilesRefused:
+    folder = copy.facts.folder
+    return FilesRefused(folder=folder, problems=list(edits.problems), is_strict=is_strict)
+
+
+def _move_labels(copy: Copy, edits: Edits) -> None:
+    """Label files follow their images; one that is where it belongs after a crash stays there."""
+    root = Path(copy.facts.folder)
+    for old, new in edits.moves:
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            (root / old).rename(root / new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +160,6 @@ def _commit(
 
     def change_on(head: CommitRecord | None) -> Change:
         assert head is not None, "the branch was there or was just begun"
-        class_ids = set(edits.taxonomy.class_ids)
-        for sample in edits.upserts:
-            if problem := problem_with_labels(sample, class_ids):
-                raise BadSample(sample=sample.id, file_name=sample.file_name, problem=problem)
         return change
 
     target = Target(branch, message, expected_head=facts.base)

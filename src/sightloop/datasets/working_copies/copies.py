@@ -85,6 +85,8 @@ class CopyFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split_key: str = ""
     slice_fields: list[str] = []
     wanted: Wanted = Wanted()
+    is_imported: bool = False
+    """It was imported where it lies, and never checked out."""
     read_only: bool = False
     """Its images are hard links to the stored ones."""
 
@@ -145,7 +147,7 @@ def read_copy(state: Path, folder: str) -> Copy | None:
 
 
 def find_copy(state: Path, folder: str) -> Copy:
-    """The copy that the folder is or lies in; with "" the only one there is.
+    """The copy that the folder is or lies in; with "" the only one checked out, or there at all.
 
     Raises:
         NoWorkingCopy: there is none.
@@ -160,6 +162,8 @@ def find_copy(state: Path, folder: str) -> Copy:
     copies = list(_all_copies(state))
     if not copies:
         raise NoWorkingCopy(folder="")
+    # Whoever checked a folder out means to work in it; what was imported may be an archive.
+    copies = [one for one in copies if not one.facts.is_imported] or copies
     if len(copies) > 1:
         raise NotOneCopy(folders=sorted(one.facts.folder for one in copies))
     return copies[0]

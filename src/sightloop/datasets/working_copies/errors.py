@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightloop.kernel.errors import Conflict, NotFound, Refused, Unavailable
+from sightloop.kernel.errors import Conflict, NotFound, Refused, SightloopError, Unavailable
 
 N_NAMED = 20
 
@@ -26,10 +26,10 @@ class NotOneCopy(NotFound):
     code = "DATA-071"
 
     def __init__(self, *, folders: list[str]) -> None:
-        super().__init__(
-            what="only working copy",
-            name=f"{len(folders)} there are",
-            hint=f"name one: {', '.join(folders[:N_NAMED])}",
+        SightloopError.__init__(
+            self,
+            f"{len(folders)} folders are working copies; name one: {named(folders)}",
+            folders=folders[:N_NAMED],
         )
 
 
@@ -96,13 +96,15 @@ class FilesRefused(Refused):
 
     code = "DATA-076"
 
-    def __init__(self, *, folder: str, problems: list[str]) -> None:
+    def __init__(self, *, folder: str, problems: list[str], is_strict: bool) -> None:
+        rest = ", or commit everything else without --strict" if is_strict else ""
         lines = "".join(f"\n  {line}" for line in problems[:N_NAMED])
         more = len(problems) - N_NAMED
         super().__init__(
-            f"{len(problems)} files of {folder} cannot be committed, nothing was:{lines}"
+            f"{len(problems)} {'file' if len(problems) == 1 else 'files'} of {folder} cannot be "
+            f"committed, nothing was:{lines}"
             + (f"\n  ... and {more} more" if more > 0 else "")
-            + "\nmend or remove them, or commit everything else without --strict",
+            + f"\nmend or remove them{rest}",
             folder=folder,
             problems=problems[:N_NAMED],
             n_problems=len(problems),

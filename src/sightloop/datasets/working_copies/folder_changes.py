@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ class FolderChanges(NamedTuple):
     """Image files under another name: old path, new path."""
     labels: list[str]
     """Label files that are new, changed or gone."""
+    blocked: dict[str, str]
+    """Tracked files that are no plain files now, or lie behind a link: path, and why. They count
+    as they are remembered."""
     oddities: list[Oddity]
     stamps: dict[str, Stamp]
     """Of every file that is there."""
@@ -67,6 +71,7 @@ def changes_in(copy: Copy) -> FolderChanges:
     # Only the length tells quickly that nothing is gone; a million look-ups would take 0.1 s.
     known_here = len(stamps) - len(appeared)
     gone = [path for path in files if path not in stamps] if known_here < len(files) else []
+    blocked = _blocked(root, gone, scan.oddities)
     labels = [path for path in (*appeared, *differing, *gone) if is_label_file(copy.facts, path)]
     new = [path for path in appeared if is_image(copy.facts, path)]
     gone = [path for path in gone if files[path].sample]
@@ -77,9 +82,10 @@ def changes_in(copy: Copy) -> FolderChanges:
     return FolderChanges(
         new=sorted(path for path in new if path not in news),
         changed=sorted(path for path in differing if files[path].sample),
-        gone=sorted(path for path in gone if path not in olds),
+        gone=sorted(path for path in gone if path not in olds and path not in blocked),
         renamed=sorted((one.old, one.new) for one in renamed),
-        labels=sorted(labels),
+        labels=sorted(path for path in labels if path not in blocked),
+        blocked={path: why for path, why in sorted(blocked.items()) if path not in olds},
         oddities=scan.oddities,
         stamps=stamps,
         digests=digests,
@@ -111,6 +117,33 @@ def hash_file(path: str) -> bytes | None:
     finally:
         os.close(descriptor)
     return hasher.digest()
+
+
+def why_not_plain(root: str, path: str, oddities: Mapping[str, Oddity]) -> str | None:
+    """Why nothing can be read at the path although something is there; None for nothing or a file.
+
+    Something above the path counts too: what is behind a link is not gone.
+    """
+    for here in _path_and_above(path):
+        if (odd := oddities.get(here)) is not None:
+            return odd.why if here == path else f"{here} above it is not a folder: {odd.why}"
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(f"{root}/{path}").st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return "it is a folder, not a file" if is_folder else None
+
+
+def _blocked(root: str, gone: list[str], oddities: list[Oddity]) -> dict[str, str]:
+    by_path = {one.path: one for one in oddities}
+    found = {path: why_not_plain(root, path, by_path) for path in gone}
+    return {path: why for path, why in found.items() if why is not None}
+
+
+def _path_and_above(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 class _Rename(NamedTuple):

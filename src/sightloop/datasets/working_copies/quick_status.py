@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 
 from sightloop.datasets.working_copies.heads import quick_head
-from sightloop.datasets.working_copies.status import CopyStatus, folder_status
+from sightloop.datasets.working_copies.status import CopyStatus, look_at_folder
 from sightloop.kernel.config import STATE_FOLDER, load_config
 
 DATABASE_NAME = "sightloop.db"
 
 
 def quick_status(root: Path, folder: str) -> CopyStatus | None:
-    """The status of a copy of the workspace in `root`; None when its database has to be asked.
+    """The status of an unchanged copy; None when the database of the workspace has to be asked.
+
+    `root` is the workspace's folder.
 
     Raises:
         NotFound: the folder is no workspace.
@@ -26,7 +28,10 @@ def quick_status(root: Path, folder: str) -> CopyStatus | None:
     if load_config(root, os.environ).database.url:
         return None
     state = root.resolve() / STATE_FOLDER
-    status = folder_status(state, folder)
+    look = look_at_folder(state, folder)
+    if not look.is_settled:
+        return None
+    status = look.status
     if not status.branch:
         return status
     try:

@@ -62,7 +62,7 @@ def relist(copy: Copy, found: FolderChanges, *, progress: Progress = silent) -> 
     changes = found._replace(
         new=sorted(here - known - news),
         changed=changed,
-        gone=sorted(known - here - olds),
+        gone=sorted(known - here - olds - found.blocked.keys()),
         renamed=renamed,
     )
     return Relisted(listing, images, hashes, changes, sorted(differing - set(changed)))

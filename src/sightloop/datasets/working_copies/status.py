@@ -6,6 +6,7 @@ The comparison itself needs no database: a status of 10,000 files takes less tim
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,6 +48,12 @@ class CopyStatus(msgspec.Struct, frozen=True, kw_only=True):
     renamed: list[tuple[str, str]]
     relabelled: list[str]
     """Images that are the same and whose labels differ."""
+    orphaned: list[str] = []
+    """Label files of images that are gone; a commit leaves them, and nothing needs them."""
+    new_classes: list[str] = []
+    """Names of classes that label files have and the copy's commit lacks."""
+    problems: list[str] = []
+    """What a commit would leave out, and why."""
     unlisted: list[str]
     """Image files of which no label file of the folder's format knows; a commit leaves them."""
     not_looked_at: list[str]
@@ -55,7 +62,14 @@ class CopyStatus(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.new or self.changed or self.gone or self.renamed or self.relabelled)
+        return not (
+            self.new
+            or self.changed
+            or self.gone
+            or self.renamed
+            or self.relabelled
+            or self.problems
+        )
 
     @property
     def has_moved_on(self) -> bool:
@@ -71,12 +85,33 @@ def folder_status(state: Path, folder: str) -> CopyStatus:
         NotOneCopy: none was named and there are several.
         SightloopError: a changed label file as a whole cannot be read.
     """
+    return look_at_folder(state, folder).status
+
+
+class Look(NamedTuple):
+    """A folder as it was seen."""
+
+    copy: Copy
+    found: FolderChanges
+    status: CopyStatus
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no file has to be read to know what a commit would take: there is none."""
+        return self.status.is_clean and not self.found.labels
+
+
+def look_at_folder(state: Path, folder: str) -> Look:
+    """As `folder_status`, with what it follows from."""
     copy = find_copy(state, folder)
     unfinished = unfinished_switch(state, copy.facts.folder)
     found = changes_in(copy)
     unlisted: list[str] = []
     if not has_shared_labels(copy.facts):
         relabelled = _relabelled(copy, found)
+    elif any(not copy.files[path].sample for path in found.blocked):
+        # Label files that cannot be read: nothing is known of any image.
+        relabelled, found = [], found._replace(new=[], changed=[], gone=[], renamed=[], labels=[])
     elif found.labels or found.changed or found.gone or found.renamed:
         # Only then are formats needed; loading them takes longer than the whole comparison.
         from sightloop.datasets.working_copies.shared_labels import relist
@@ -89,7 +124,7 @@ def folder_status(state: Path, folder: str) -> CopyStatus:
         relabelled, unlisted = [], found.new
         found = found._replace(new=[])
     facts = copy.facts
-    return CopyStatus(
+    status = CopyStatus(
         folder=facts.folder,
         format=facts.format,
         branch=facts.branch,
@@ -103,9 +138,18 @@ def folder_status(state: Path, folder: str) -> CopyStatus:
         gone=found.gone,
         renamed=found.renamed,
         relabelled=relabelled,
+        orphaned=_orphaned(copy, found),
+        problems=[f"{path}: {why}" for path, why in found.blocked.items()],
         unlisted=unlisted,
         not_looked_at=[f"{one.path}: {one.why}" for one in found.oddities],
     )
+    return Look(copy, found, status)
+
+
+def _orphaned(copy: Copy, found: FolderChanges) -> list[str]:
+    if not has_own_labels(copy.facts):
+        return []
+    return [path for path in map(label_path_of, found.gone) if path in found.stamps]
 
 
 def _relabelled(copy: Copy, found: FolderChanges) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -66,6 +66,7 @@ def apply_plan(
     if todo.writes or todo.removals:
         begin()
     with disk_errors(Path(root)):
+        folder.remove(todo.first)
         stamps = folder.write(todo.writes, blobs, links=links, progress=progress)
         folder.remove(todo.removals)
         if todo.writes or todo.removals:
@@ -93,6 +94,8 @@ def remove_leftovers(root: str) -> None:
 class _ToDo(NamedTuple):
     writes: dict[str, Wish]
     removals: list[str]
+    first: list[str]
+    """Those of the removals that make room: a file where a folder comes, or the other way."""
     there: dict[str, Stamp]
     """Files that are as they shall be already."""
 
@@ -103,11 +106,15 @@ class _Folder:
         self._files = files
         self._plain_folders = {""}
         self._made = {""}
+        self._leaving: set[str] = set()
+        self._is_forced = False
+        self._emptied: set[str] = set()
         self._name = f"{TEMPORARY}{secrets.token_hex(6)}"
 
     def check(self, plan: Plan, *, force: bool) -> _ToDo:
         """What is left to do; refuses to touch what somebody changed."""
-        todo = _ToDo({}, [], {})
+        self._leaving, self._is_forced = set(plan.removals), force
+        todo = _ToDo({}, [], [], {})
         in_the_way: list[str] = []
         for path, wish in plan.writes.items():
             stamp = self._stamp(path, in_the_way)
@@ -127,13 +134,14 @@ class _Folder:
             stamp = self._stamp(path, in_the_way)
             if stamp is None:
                 continue
-            known = self._files[path]
-            if force or is_untouched(known, stamp) or self._is_same(path, known):
+            known = self._files.get(path)
+            if force or known is None or is_untouched(known, stamp) or self._is_same(path, known):
                 todo.removals.append(path)
             else:
                 in_the_way.append(path)
         if in_the_way:
-            raise LocalChanges(folder=self._root, files=sorted(in_the_way))
+            raise LocalChanges(folder=self._root, files=sorted(set(in_the_way)))
+        todo.first.extend(self._making_room(todo))
         return todo
 
     def write(
@@ -170,7 +178,7 @@ class _Folder:
         """Remove these files, and folders that are empty then."""
         emptied: set[str] = set()
         for path in paths:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 os.unlink(f"{self._root}/{path}")
             emptied.add(path.rpartition("/")[0])
         for folder in sorted(emptied - {""}, key=len, reverse=True):
@@ -182,6 +190,8 @@ class _Folder:
         folder = path.rpartition("/")[0]
         temporary = f"{self._root}/{folder}/{self._name}-{number}"
         target = f"{self._root}/{path}"
+        if path in self._emptied:
+            _remove_empty(target)
         if wish.image is not None:
             link_blob(blobs, wish.image, Path(temporary), links, mode=mode)
         else:
@@ -198,10 +208,33 @@ class _Folder:
         if not self._is_plain(folder):
             in_the_way.append(folder)
             return None
-        stamp = stamp_at(f"{self._root}/{path}")
-        if stamp is None and os.path.lexists(f"{self._root}/{path}"):
+        whole = f"{self._root}/{path}"
+        stamp = stamp_at(whole)
+        if stamp is None and os.path.lexists(whole) and not self._may_go(path):
             in_the_way.append(path)
         return stamp
+
+    def _may_go(self, path: str) -> bool:
+        """Whether what is there, and is no plain file, can make room without a loss."""
+        whole = f"{self._root}/{path}"
+        if not stat.S_ISDIR(os.lstat(whole).st_mode):
+            return self._is_forced and path in self._files  # a link or pipe put in a file's place
+        for folder, folders, names in os.walk(whole):
+            below = folder.removeprefix(f"{self._root}/")
+            if any(f"{below}/{name}" not in self._leaving for name in names):
+                return False
+            if any(os.path.islink(f"{folder}/{name}") for name in folders):
+                return False
+        self._emptied.add(path)
+        return True
+
+    def _making_room(self, todo: _ToDo) -> list[str]:
+        above = {one for path in todo.writes for one in _folders_above(path)}
+        return [
+            path
+            for path in todo.removals
+            if path in above or any(one in todo.writes for one in _folders_above(path))
+        ]
 
     def _is_plain(self, folder: str) -> bool:
         """Whether the folder is one of ours, or not there yet: never a link to elsewhere."""
@@ -209,8 +242,9 @@ class _Folder:
             return True
         if not self._is_plain(folder.rpartition("/")[0]):
             return False
-        with suppress(FileNotFoundError):
-            if not stat.S_ISDIR(os.lstat(f"{self._root}/{folder}").st_mode):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = os.lstat(f"{self._root}/{folder}").st_mode
+            if not (stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and folder in self._leaving)):
                 return False
         self._plain_folders.add(folder)
         return True
@@ -231,3 +265,14 @@ class _Folder:
             except OSError:  # it holds something that is not ours
                 return
             folder = folder.rpartition("/")[0]
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove a folder that holds nothing but folders; its files are gone by now."""
+    for here, _, _ in os.walk(folder, topdown=False):
+        os.rmdir(here)
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
