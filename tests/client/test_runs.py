@@ -1,4 +1,5 @@
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -240,7 +241,7 @@ def test_git_command_and_machine_are_captured(track: Tracker):
     with track(captures=True) as run:
         pass
     tags = track.target.tags[run.id]
-    assert "pytest" in tags["sightloop.command"]
+    assert tags["sightloop.command"].startswith(sys.executable)
     assert tags["sightloop.hardware"]
     assert (run.id, "sightloop/environment.json") in track.target.files
 

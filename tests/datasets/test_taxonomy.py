@@ -6,7 +6,7 @@ from hypothesis import given
 from sightloop.datasets.taxonomy import FoundClass, class_id_of, with_classes
 from sightloop.datasets.values import Taxonomy
 
-names = st.lists(st.text(max_size=6), max_size=8)
+names = st.lists(st.text(min_size=1, max_size=6).filter(str.strip), max_size=8)
 
 
 def taxonomy_of(*some):
