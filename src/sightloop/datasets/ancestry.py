@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 
-from sightloop.datasets.records import StoredCommit, decode_commit
-from sightloop.datasets.store import read_object
+from sightloop.datasets.records import StoredCommit
+from sightloop.datasets.samples import load_record
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
 
@@ -29,8 +29,7 @@ class History:
             ObjectMissing: there is no such commit here.
         """
         if commit not in self._known:
-            content = read_object(self._tx, commit)
-            self._known[commit] = decode_commit(content, what=f"commit {commit}")
+            self._known[commit] = load_record(self._tx, commit)
         return self._known[commit]
 
     def newest_first(self, commits: Iterable[Digest]) -> Iterator[Digest]:

@@ -15,15 +15,14 @@ from sightloop.datasets.index import LANES, SIZES, SPLITS, BoxSize, Index, Sampl
 from sightloop.datasets.indexes import index_of
 from sightloop.datasets.keys import object_key
 from sightloop.datasets.prepared import Pending
-from sightloop.datasets.records import CommitRecord, StoredCommit, decode_commit
-from sightloop.datasets.samples import load_commit, load_samples
+from sightloop.datasets.records import CommitRecord, StoredCommit
+from sightloop.datasets.samples import load_commit, load_record, load_samples
 from sightloop.datasets.splits import split_of
 from sightloop.datasets.statistics import Statistics, count_all, n_true
 from sightloop.datasets.store import (
     RefKind,
     StoredNodes,
     list_refs,
-    read_object,
     read_rows,
 )
 from sightloop.datasets.values import ClassId, Sample, SampleId, Taxonomy, decode_row
@@ -173,7 +172,7 @@ def list_heads(workspace: Workspace, call: Call, request: ListHeads) -> list[Hea
     limit = min(max(request.limit, 1), MAX_PAGE)
     with workspace.db.read() as tx:
         refs = list_refs(tx, request.kind, after=request.after, limit=limit)
-        records = {ref.commit: _stored_commit(tx, ref.commit) for ref in refs}
+        records = {ref.commit: load_record(tx, ref.commit) for ref in refs}
     return [
         Head(
             kind=ref.kind,
@@ -365,11 +364,11 @@ def _history(
 ) -> tuple[list[SampleStep], bool]:
     """The steps, and whether every ancestor was looked at; a node is read once for all of them."""
     steps: list[SampleStep] = []
-    record = _stored_commit(tx, commit)
+    record = load_record(tx, commit)
     row = tree.find(nodes, record.root, [sample]).get(sample)
     for _ in range(N_COMMITS_LOOKED_AT):
         parent = record.parents[0] if record.parents else None
-        before = None if parent is None else _stored_commit(tx, parent)
+        before = None if parent is None else load_record(tx, parent)
         old_row = row
         if before is None:
             old_row = None
@@ -392,8 +391,3 @@ def _step(commit: Digest, record: StoredCommit, kind: str) -> SampleStep:
         message=record.message,
         committed_at_ms=record.committed_at_ms,
     )
-
-
-def _stored_commit(tx: Tx, commit: Digest) -> StoredCommit:
-    """The record without its classes."""
-    return decode_commit(read_object(tx, commit), what=f"commit {commit}")

@@ -9,7 +9,7 @@ import msgspec
 
 from sightloop.datasets import tree
 from sightloop.datasets.keys import object_key
-from sightloop.datasets.records import CommitRecord, decode_commit, with_taxonomy
+from sightloop.datasets.records import CommitRecord, StoredCommit, decode_commit, with_taxonomy
 from sightloop.datasets.store import StoredNodes, read_object, read_rows
 from sightloop.datasets.values import Sample, SampleId, Taxonomy, decode_row
 from sightloop.kernel.database import Tx
@@ -54,9 +54,19 @@ def find_samples(
 
 def load_commit(tx: Tx, commit: Digest) -> CommitRecord:
     """As `read_commit`, within a transaction."""
-    stored = decode_commit(read_object(tx, parse_digest(commit)), what=f"commit {commit}")
+    stored = load_record(tx, commit)
     taxonomy = msgspec.json.decode(read_object(tx, stored.taxonomy), type=Taxonomy)
     return with_taxonomy(stored, taxonomy)
+
+
+def load_record(tx: Tx, commit: Digest) -> StoredCommit:
+    """As `load_commit`, without the classes, which a history does not need.
+
+    Raises:
+        MalformedDigest: `commit` is a name, not a digest.
+        ObjectMissing: there is no such commit here.
+    """
+    return decode_commit(read_object(tx, parse_digest(commit)), what=f"commit {commit}")
 
 
 def load_samples(

@@ -357,15 +357,14 @@ def _number(driver: sqlite3.Connection, pragma: str) -> int:
     return int(driver.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
-_SQLITE = "sqlite:///"
 _DB, _POINTS_DB = ".db", ".points.db"
 
 
 def _points_path(url: str) -> Path | None:
     """The file for points beside that of the database; None where they share one."""
-    if not url.startswith(_SQLITE) or url.endswith(_POINTS_DB):
+    if not url.startswith(_SQLITE_FILE) or url.endswith(_POINTS_DB):
         return None
-    path = Path(url.removeprefix(_SQLITE))
+    path = Path(url.removeprefix(_SQLITE_FILE))
     return path.with_name(path.name.removesuffix(_DB) + _POINTS_DB)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from sightloop.datasets import tree
+from sightloop.datasets.ancestry import History
 from sightloop.datasets.keys import ObjectKey, object_key
-from sightloop.datasets.records import StoredCommit, decode_commit
-from sightloop.datasets.store import present_objects, read_object, read_objects
+from sightloop.datasets.records import StoredCommit
+from sightloop.datasets.samples import load_record
+from sightloop.datasets.store import present_objects, read_objects
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import Digest
 
@@ -48,15 +50,6 @@ def is_here(tx: Tx, commit: Digest) -> bool:
     return key in present_objects(tx, [key])
 
 
-def read_record(tx: Tx, commit: Digest) -> StoredCommit:
-    """The commit's record.
-
-    Raises:
-        ObjectMissing: there is no such commit here.
-    """
-    return decode_commit(read_object(tx, commit), what=f"commit {commit}")
-
-
 def ancestors(tx: Tx, heads: Collection[Digest]) -> set[Digest]:
     """The heads and every commit before them, as far as they are here."""
     found: set[Digest] = set()
@@ -65,7 +58,7 @@ def ancestors(tx: Tx, heads: Collection[Digest]) -> set[Digest]:
         present = present_objects(tx, [object_key(one) for one in level])
         level = {one for one in level if object_key(one) in present}
         found |= level
-        parents = (read_record(tx, one).parents for one in level)
+        parents = (load_record(tx, one).parents for one in level)
         level = {parent for some in parents for parent in some} - found
     return found
 
@@ -76,7 +69,7 @@ def commits_beyond(tx: Tx, head: Digest, known: set[Digest]) -> list[NewCommit]:
     Raises:
         ObjectMissing: one of them is not here.
     """
-    records: dict[Digest, StoredCommit] = {}
+    history = History(tx)
     done: dict[Digest, None] = {}
     ahead = [head]
     while ahead:
@@ -84,8 +77,8 @@ def commits_beyond(tx: Tx, head: Digest, known: set[Digest]) -> list[NewCommit]:
         if commit in done or commit in known:
             ahead.pop()
             continue
-        record = records.setdefault(commit, read_record(tx, commit))
-        missing = [one for one in record.parents if one not in done and one not in known]
+        parents = history.record(commit).parents
+        missing = [one for one in parents if one not in done and one not in known]
         if missing:
             ahead += missing
         else:
@@ -93,9 +86,10 @@ def commits_beyond(tx: Tx, head: Digest, known: set[Digest]) -> list[NewCommit]:
             ahead.pop()
     found = []
     for commit in done:
-        parents = [records.get(one) or read_record(tx, one) for one in records[commit].parents]
-        roots, taxonomies = [one.root for one in parents], [one.taxonomy for one in parents]
-        found.append(NewCommit(commit, records[commit], roots, taxonomies))
+        record = history.record(commit)
+        before = [history.record(one) for one in record.parents]
+        roots, taxonomies = [one.root for one in before], [one.taxonomy for one in before]
+        found.append(NewCommit(commit, record, roots, taxonomies))
     return found
 
 
