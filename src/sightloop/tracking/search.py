@@ -7,7 +7,7 @@ from math import nan
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
-    Alias,
+    FromClause,
     Integer,
     Select,
     Table,
@@ -46,16 +46,16 @@ _AT_ONCE = 900
 """Runs named in one statement."""
 
 _T = TypeVar("_T")
-_Join = tuple[Alias, Column]
+_Join = tuple[FromClause, Column]
 
 
-def _pairs_of_runs(table: Table) -> Select[tuple[str, str, str]]:
+def _pairs_of_runs(table: Table) -> Select[Any]:
     mine = table.c.run.in_(bindparam("runs", expanding=True))
     pairs = select(table.c.run, table.c.key, table.c.value)
     return pairs.where(mine).order_by(table.c.run, table.c.key)
 
 
-_PAIRS_OF_RUNS = {table: _pairs_of_runs(table) for table in (params, tags)}
+_PARAMS, _TAGS = _pairs_of_runs(params), _pairs_of_runs(tags)
 _NEWEST = (
     select(
         latest.c.run,
@@ -144,9 +144,9 @@ def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
             number = values.pop("number")
             found[row["id"]] = RunWithFacts(run_of(values), number, [], [], [])
         # A page has a hundred thousand of these: fetched at once, as plain tuples.
-        for run, key, value in tx.execute(_PAIRS_OF_RUNS[params], {"runs": some}).all():
+        for run, key, value in tx.execute(_PARAMS, {"runs": some}).all():
             found[run].params.append((key, value))
-        for run, key, value in tx.execute(_PAIRS_OF_RUNS[tags], {"runs": some}).all():
+        for run, key, value in tx.execute(_TAGS, {"runs": some}).all():
             found[run].tags.append((key, value))
         for run, key, is_nan, value, step, at_ms in tx.execute(_NEWEST, {"runs": some}).all():
             value = nan if is_nan else value
@@ -240,7 +240,7 @@ def _sorted_column(one: Sorting, joins: list[_Join]) -> tuple[Column, Column]:
     return missing_rank(text), func.coalesce(text, "")
 
 
-def _joined_by_key(table: Table, key: str, joins: list[_Join]) -> Alias:
+def _joined_by_key(table: Table, key: str, joins: list[_Join]) -> FromClause:
     """The one row of that key, looked up once a run however often its columns are named."""
     row = table.alias(f"sorted_{len(joins)}")
     joins.append((row, and_(row.c.run == runs.c.id, row.c.key == key)))

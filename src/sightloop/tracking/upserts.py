@@ -54,4 +54,4 @@ def insert_into(tx: Tx, table: Table) -> postgresql.Insert | sqlite.Insert:
 
 def insert_of(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
     """`insert_into` before there is a transaction, so that a statement is made once."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
