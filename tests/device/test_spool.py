@@ -168,7 +168,6 @@ def test_a_full_spool_gives_up_uncertain_images_first_and_says_so(open_spool):
     image = bytes(SEGMENT_BYTES)
     for lane in ("uncertain", "audit", "audit"):
         spool.append(kept(lane, image), at_ms=1, image=image)
-    spool.append(health(), at_ms=2)
     lanes = [body.lane for body in bodies(spool) if isinstance(body, KeptImageBody)]
     assert lanes == ["audit", "audit"]
     told = [body for body in bodies(spool) if isinstance(body, DroppedBody)]
@@ -181,7 +180,18 @@ def test_a_message_that_is_worth_less_than_all_others_is_given_up_itself(open_sp
     image = bytes(SEGMENT_BYTES)
     spool.append(kept("audit", image), at_ms=1, image=image)
     assert spool.append(kept("uncertain", image), at_ms=1, image=image) is None
-    assert numbers(spool) == [1]
+    audited, notice = bodies(spool)
+    assert audited == kept("audit", image)
+    assert notice == DroppedBody(n_envelopes=1, by_kind={"uncertain": 1})
+
+
+def test_what_was_given_up_is_still_told_after_a_power_cut(open_spool):
+    spool = open_spool(limit_bytes=3 * MiB)
+    image = bytes(SEGMENT_BYTES)
+    for lane in ("uncertain", "audit", "audit"):
+        spool.append(kept(lane, image), at_ms=1, image=image)
+    told = [body for body in bodies(open_spool()) if isinstance(body, DroppedBody)]
+    assert told == [DroppedBody(n_envelopes=1, by_kind={"uncertain": 1})]
 
 
 def test_the_spool_never_outgrows_its_limit(open_spool, tmp_path):
@@ -209,9 +219,10 @@ def test_a_full_disk_costs_the_least_worth_and_nothing_else(open_spool, monkeypa
     monkeypatch.setattr(segments.os, "fsync", full_once)
     spool.append(kept("audit"), at_ms=1)
     monkeypatch.undo()
-    lanes = [body.lane for body in bodies(spool) if isinstance(body, KeptImageBody)]
-    assert lanes == ["audit", "audit"]
-    assert len(bodies(open_spool())) == 2
+    for found in (bodies(spool), bodies(open_spool())):
+        lanes = [body.lane for body in found if isinstance(body, KeptImageBody)]
+        assert lanes == ["audit", "audit"]
+        assert found[2] == DroppedBody(n_envelopes=1, by_kind={"uncertain": 1})
 
 
 def test_a_message_the_server_never_takes_is_given_up_and_told(open_spool):

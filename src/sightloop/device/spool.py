@@ -77,8 +77,10 @@ class Spool:
     def append(self, body: Body, *, at_ms: int, image: bytes = b"") -> int | None:
         """Spool a message durably; its number, or None when it had to be given up itself."""
         with self._lock:
-            self._tell_dropped(at_ms)
+            self._tell_dropped(at_ms)  # what the server would not take
             sequence = self._append(body, at_ms=at_ms, image=image)
+            # At once: what was given up is counted in memory, and the power may fail.
+            self._tell_dropped(at_ms)
             self.facts = self._count()
             return sequence
 

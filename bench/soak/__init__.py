@@ -1,0 +1,1 @@
+"""Long forms of tests of endurance: `make soak`."""
