@@ -364,3 +364,11 @@ def test_sigterm_ends_a_training_between_two_batches(bench: Bench):
     last = bench.last_line("cancelled")
     assert isinstance(last, FailedLine)
     assert last.code == CANCELLED_CODE
+
+
+def test_the_last_line_tells_what_decided_the_numbers(run: Run):
+    told = {name.removeprefix("details."): value for name, value in run.outputs.items()}
+    assert told["start_weights"].startswith("sha256:")
+    assert told["torch_threads"] == str(run.training.threads)
+    assert (told["torch_device"], told["is_deterministic"]) == ("cpu", "True")
+    assert told["cpu_capability"]

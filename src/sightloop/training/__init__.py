@@ -20,8 +20,10 @@ __all__ = [
     "recording",
     "requests",
     "services",
+    "sources",
     "store",
     "supervision",
     "tail",
     "weights",
+    "weights_digest",
 ]
