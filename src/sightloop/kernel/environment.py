@@ -55,15 +55,23 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Top-level packages that ran from a checkout: where they lie, relative to its root."""
 
 
-def capture_environment(*, sources: Mapping[str, str] | None = None) -> Environment:
+def capture_environment(
+    *,
+    sources: Mapping[str, str] | None = None,
+    packages: Path | None = None,
+    python_version: str = "",
+) -> Environment:
     """This process's environment; takes about a quarter of a second, to list distributions.
 
     Args:
         sources: see `Environment.sources`.
+        packages: where the distributions of another interpreter lie, to describe that one.
+        python_version: of that other interpreter.
     """
-    installed = sorted(distributions(), key=lambda one: one.name.lower())
+    found = distributions() if packages is None else distributions(path=[str(packages)])
+    installed = sorted(found, key=lambda one: one.name.lower())
     return Environment(
-        python=f"{platform.python_implementation()} {platform.python_version()}",
+        python=f"{platform.python_implementation()} {python_version or platform.python_version()}",
         system=platform.platform(),
         distributions={one.name: one.version for one in installed},
         hardware=Hardware(

@@ -207,7 +207,7 @@ def _capture_inputs(
 def _delivered(folder: JobFolder, artifacts: dict[str, str], done: DoneLine) -> dict[str, Path]:
     """The files to keep by artifact name, each checked to be one and to be the engine's own."""
     told = artifacts | {MODEL_ARTIFACT: done.model_file, CHECKPOINT_ARTIFACT: done.checkpoint}
-    files = {name: _own_file(folder, file) for name, file in told.items()}
+    files = {name: own_file(folder, file) for name, file in told.items()}
     if read_job(folder.job_file).parity_images:
         _check_parity_file(files.get(PARITY_ARTIFACT), folder)
     if folder.log_file.exists():
@@ -215,7 +215,12 @@ def _delivered(folder: JobFolder, artifacts: dict[str, str], done: DoneLine) -> 
     return files
 
 
-def _own_file(folder: JobFolder, file: str) -> Path:
+def own_file(folder: JobFolder, file: str) -> Path:
+    """Where a file lies that an engine told of.
+
+    Raises:
+        ProtocolBroken: nowhere, or outside of the engine's own folder.
+    """
     path = (folder.output / file).resolve()
     if not path.is_relative_to(folder.output.resolve()):
         raise ProtocolBroken(where=str(folder.output), problem=f"it tells of {file!r} outside it")
