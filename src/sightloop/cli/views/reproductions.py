@@ -67,8 +67,8 @@ def proof_lines(proof: Proof) -> Iterator[tuple[str, str]]:
         yield (
             "AP50",
             (
-                f"{proof.ap50_then:.4f} then, {proof.ap50_now:.4f} now on {proof.n_unseen} images not "
-                f"learned from (tolerance {AP50_TOLERANCE})"
+                f"{proof.ap50_then:.4f} then, {proof.ap50_now:.4f} now on {proof.n_unseen} images "
+                f"not learned from (tolerance {AP50_TOLERANCE})"
             ),
         )
 

@@ -171,13 +171,14 @@ def _of_machine(then: Facts, now: Facts) -> Iterator[Difference]:
     if then.instructions and now.instructions:
         lost = [one for one in then.instructions if one not in now.instructions]
         gained = [one for one in now.instructions if one not in then.instructions]
-        yield from _if_other(
-            "instruction sets",
-            ", ".join(lost) or "none of these",
-            ", ".join(gained) or "none of those",
-            reach="rounding",
-            effect="wider vectors add up in another order",
-        )
+        if lost or gained:
+            yield Difference(
+                what="instruction sets",
+                then=", ".join(lost) or "no other",
+                now=", ".join(gained) or "no other",
+                reach="rounding",
+                effect="wider vectors add up in another order",
+            )
     yield from _if_other(
         "graphics cards",
         ", ".join(then.gpus) or "none",
