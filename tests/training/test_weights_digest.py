@@ -54,7 +54,7 @@ class _Named:
         self.text = f"c{module}\n{name}\n".encode()
 
 
-class _Pickler(pickle._Pickler):  # noqa: SLF001 - the one that can be taught
+class _Pickler(pickle._Pickler):
     def persistent_id(self, obj: object) -> object:
         if not isinstance(obj, _Storage):
             return None

@@ -81,7 +81,7 @@ def test_a_record_without_a_setting_names_what_is_lacking():
     run = msgspec.structs.replace(
         run, inputs=msgspec.structs.replace(run.training, parameters=fewer)
     )
-    with pytest.raises(NoRecipe, match="run r cannot be reproduced.*epochs") as caught:
+    with pytest.raises(NoRecipe, match=r"run r cannot be reproduced.*epochs") as caught:
         request_of(run)
     assert caught.value.code == "TRAIN-060"
 

@@ -185,10 +185,10 @@ def rebuilt(
         problem = "it must lie between 1 and 1024"
         raise BadChoice(field="threads", value=str(choices.threads), problem=problem)
     plan, process = _find_plan(folder, original, choices)
-    if plan is None or process is None:
-        folder.clear()
-        plan, process = _begin(workspace, call, original, folder, choices)
     try:
+        if plan is None or process is None:
+            folder.clear()
+            plan, process = _begin(workspace, call, original, folder, choices)
         ended = _watch(workspace, call, folder, process)
         failure = error_of(
             ended.ending,
