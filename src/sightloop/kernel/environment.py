@@ -81,7 +81,7 @@ def capture_environment(
             gpus=_gpu_names(),
             instructions=_instructions(),
         ),
-        contents={one.name: found for one in installed if (found := _content_of(one))},
+        contents={one.name: content for one in installed if (content := _content_of(one))},
         sources=dict(sources or {}),
     )
 
