@@ -45,6 +45,7 @@ ROOMS_WITH_TABLES = (
     "evaluation.store",
     "registry.foreign",
     "registry.store",
+    "registry.reproductions",
     "telemetry.store",
     "monitoring.store",
     "review.store",

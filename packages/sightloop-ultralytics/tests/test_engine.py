@@ -49,6 +49,8 @@ from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.points import latest_metrics
 from sightloop.tracking.values import Run
+from sightloop.training.folders import JobFolder
+from sightloop.training.reproducing.rebuilding import Choices, read_original, rebuilt
 from sightloop.training.requests import TrainRequest
 from sightloop.training.services import train
 
@@ -364,3 +366,28 @@ def test_sigterm_ends_a_training_between_two_batches(bench: Bench):
     last = bench.last_line("cancelled")
     assert isinstance(last, FailedLine)
     assert last.code == CANCELLED_CODE
+
+
+def test_the_last_line_tells_what_decided_the_numbers(run: Run):
+    told = {name.removeprefix("details."): value for name, value in run.outputs.items()}
+    assert told["start_weights"].startswith("sha256:")
+    assert told["torch_threads"] == str(run.training.threads)
+    assert (told["torch_device"], told["is_deterministic"]) == ("cpu", "True")
+    assert told["cpu_capability"]
+
+
+def test_a_run_made_again_from_its_record_learns_the_same_bit_for_bit(
+    bench: Bench, run: Run, tmp_path: Path
+):
+    workspace = bench.workspace
+    original = read_original(workspace, run.id)
+    folder = JobFolder(tmp_path / "somewhere else", workspace.clock)
+    folder.root.mkdir()
+    with rebuilt(workspace, LOCAL_CALL, original, folder, Choices(environment="this")) as second:
+        assert (second.weights, len(second.tensors or [])) == (run.outputs["weights"], 708)
+        model_file = second.model_file.read_bytes()
+    assert model_file == artifact(bench, run, MODEL_ARTIFACT).read_bytes()
+    # A checkout with files that Git does not track yet is told of; nothing else differs.
+    told = {one.what for one in second.differences}
+    assert told <= {"uncommitted changes to the code"}
+    assert not [*folder.root.iterdir()]

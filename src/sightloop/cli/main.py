@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from sightloop import __version__
-from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, workspace
+from sightloop.cli import (
+    access,
+    data,
+    fleet,
+    loop,
+    models,
+    models_reproducing,
+    notify,
+    review,
+    runs,
+    workspace,
+)
 
 app = typer.Typer(
     name="sightloop",
@@ -36,6 +47,7 @@ workspace.register(app)
 data.register(app)
 runs.register(app)
 models.register(app)
+models_reproducing.register(app)
 fleet.register(app)
 review.register(app)
 loop.register(app)

@@ -39,6 +39,12 @@ def capture_code(folder: Path) -> Code:
     )
 
 
+def repository_root(folder: Path) -> Path | None:
+    """The top folder of the Git repository that this one belongs to; None outside of any."""
+    root = _git(folder, "rev-parse", "--show-toplevel")
+    return None if not root else Path(root.decode().rstrip("\n"))
+
+
 def _git(folder: Path, *arguments: str) -> bytes | None:
     """What Git prints; None when there is no Git, no repository, or no answer in time."""
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
-from importlib.metadata import distributions
+from collections.abc import Mapping
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +14,14 @@ import msgspec
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _NVIDIA_CARDS = Path("/proc/driver/nvidia/gpus")
+
+DECIDING_INSTRUCTIONS = (
+    *("sse4_1", "sse4_2", "avx", "f16c", "fma", "avx2", "avx_vnni"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_bf16", "amx_int8"),
+    *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2"),
+)
+"""Instruction sets by which numeric libraries choose their kernels, as Linux names them."""
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +32,8 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     """Cores this process may use, which a container may limit."""
     memory_bytes: int
     gpus: list[str]
+    instructions: list[str] = []
+    """Those of `DECIDING_INSTRUCTIONS` that it has; empty where the system does not tell."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,20 +48,41 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     distributions: dict[str, str]
     hardware: Hardware
+    contents: dict[str, str] = {}
+    """Digest of what each distribution installed, by its own list of files; see `_content_of`.
+    One without such a list, as a checkout is, is left out."""
+    sources: dict[str, str] = {}
+    """Top-level packages that ran from a checkout: where they lie, relative to its root."""
 
 
-def capture_environment() -> Environment:
-    """This process's environment; takes about a tenth of a second, mostly to list distributions."""
+def capture_environment(
+    *,
+    sources: Mapping[str, str] | None = None,
+    packages: Path | None = None,
+    python_version: str = "",
+) -> Environment:
+    """This process's environment; takes about a quarter of a second, to list distributions.
+
+    Args:
+        sources: see `Environment.sources`.
+        packages: where the distributions of another interpreter lie, to describe that one.
+        python_version: of that other interpreter.
+    """
+    found = distributions() if packages is None else distributions(path=[str(packages)])
+    installed = sorted(found, key=lambda one: one.name.lower())
     return Environment(
-        python=f"{platform.python_implementation()} {platform.python_version()}",
+        python=f"{platform.python_implementation()} {python_version or platform.python_version()}",
         system=platform.platform(),
-        distributions=_installed(),
+        distributions={one.name: one.version for one in installed},
         hardware=Hardware(
             cpu=_cpu_name(),
             n_cores=usable_cores(),
             memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             gpus=_gpu_names(),
+            instructions=_instructions(),
         ),
+        contents={one.name: content for one in installed if (content := _content_of(one))},
+        sources=dict(sources or {}),
     )
 
 
@@ -71,9 +104,23 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def _installed() -> dict[str, str]:
-    found = {found.name: found.version for found in distributions()}
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+def _content_of(distribution: Distribution) -> str:
+    """A digest over the paths and hashes of the files that the distribution brought.
+
+    Left out is what differs between installations of one wheel: what the installer notes about
+    itself, compiled files, and scripts, which name the interpreter. Empty when the distribution
+    has no list of files, or names no hash in it.
+    """
+    listed = (distribution.read_text("RECORD") or "").splitlines()
+    rows = sorted(row for row in listed if ",sha256=" in row and _came_along(row))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest() if rows else ""
+
+
+def _came_along(row: str) -> bool:
+    return not (".dist-info/" in row or "__pycache__" in row or row.startswith("..")) and (
+        # How a checkout is linked into an installation; the code itself is elsewhere.
+        not row.partition(",")[0].endswith(".pth") and not row.startswith("__editable__")
+    )
 
 
 def _cpu_name() -> str:
@@ -83,6 +130,16 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _instructions() -> list[str]:
+    try:
+        lines = _CPU_INFO.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    there = set(flags.partition(":")[2].split())
+    return [name for name in DECIDING_INSTRUCTIONS if name in there]
 
 
 def _gpu_names() -> list[str]:

@@ -22,6 +22,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.turns import Turn, list_turns
 from sightloop.registry import store as registry
+from sightloop.registry.reproductions import Reproduction, reproductions_of
 from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import artifacts_of
@@ -84,6 +85,8 @@ class EvidenceChain(msgspec.Struct, frozen=True, kw_only=True):
     commit: CommitLink
     turn: Turn | None
     newest_seal: Seal | None
+    reproductions: list[Reproduction] = []
+    """What came of making the version again, newest first."""
 
 
 def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> EvidenceChain:
@@ -104,6 +107,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
         devices = _devices_with(tx, version)
         turns = [turn for turn in list_turns(tx, model=version.model) if turn.run == version.run]
         seal = audit.latest(tx)
+        reproductions = reproductions_of(tx, version.model, version.number)
     return EvidenceChain(
         version=version,
         devices=devices,
@@ -115,6 +119,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
         commit=_commit_link(workspace, version.dataset_commit, n_samples=request.n_samples),
         turn=turns[-1] if turns else None,
         newest_seal=seal,
+        reproductions=reproductions,
     )
 
 

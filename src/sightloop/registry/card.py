@@ -11,6 +11,7 @@ from sightloop.datasets.splits import SplitRule
 from sightloop.evaluation.values import Evaluation
 from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import Digest
+from sightloop.registry.reproductions import Reproduction
 from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 
 
@@ -62,6 +63,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     owner_key_id: str | None
     owner_key_is_here: bool
     """Then whoever owns this host can also sign for the owner."""
+    reproductions: list[Reproduction] = []
+    """What came of making it again, newest first."""
 
 
 def render_card(card: ModelCard) -> str:
@@ -73,6 +76,7 @@ def render_card(card: ModelCard) -> str:
         _evaluations(card.evaluations),
         _verdict(card.verdict),
         _approval(card.approval),
+        _reproductions(card.reproductions),
         _signature(card),
     )
     written = [lines for lines in map(list, sections) if lines]
@@ -154,6 +158,15 @@ def _approval(approval: Approval | None) -> Iterator[str]:
     yield "## Approval"
     yield ""
     yield f"{word} by {approval.by}, {format_utc(approval.at_ms)}: {approval.comment}"
+
+
+def _reproductions(found: list[Reproduction]) -> Iterator[str]:
+    if not found:
+        return
+    yield "## Made again from its record"
+    yield ""
+    for one in found:
+        yield f"- {one.verdict}, {format_utc(one.ended_at_ms)}, on {one.hardware} (`{one.id}`)"
 
 
 def _signature(card: ModelCard) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.card import BundleFacts, ModelCard, OriginFacts, render_card
 from sightloop.registry.keys import find_signer, owner_key_name
+from sightloop.registry.reproductions import reproductions_of
 from sightloop.registry.values import Approval, ModelName, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
 from sightloop.tracking.values import Run
@@ -148,6 +149,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         verdict = store.latest_verdict(tx, version.model, version.number)
         approval = store.find_approval(tx, version.model, version.number)
         owner = store.owner_keys(tx).get(version.model)
+        reproductions = reproductions_of(tx, version.model, version.number)
     return ModelCard(
         version=version,
         aliases=[alias.alias for alias in aliases if alias.number == version.number],
@@ -158,6 +160,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         approval=approval,
         owner_key_id=None if owner is None else owner.id,
         owner_key_is_here=find_signer(workspace, owner_key_name(version.model)) is not None,
+        reproductions=reproductions,
     )
 
 

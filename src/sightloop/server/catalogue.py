@@ -31,7 +31,16 @@ from sightloop.loop import (
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.monitoring import listing as monitor_listing
-from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
+from sightloop.registry import (
+    aliases,
+    approvals,
+    catalogue,
+    comparison,
+    gating,
+    packaging,
+    reproducing,
+    signing,
+)
 from sightloop.review import (
     claiming,
     committing,
@@ -129,6 +138,8 @@ SERVICES: dict[str, Service] = {
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
     "models.reject": approvals.reject_version,
+    "models.reproduce": reproducing.reproduce_version,
+    "models.reproductions": reproducing.list_reproductions,
     "models.serving": lineage.count_serving,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,

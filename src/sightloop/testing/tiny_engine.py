@@ -58,6 +58,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     head: HeadLayout = "end_to_end"
     level: float | None = None
     """Instead of estimating it from the images."""
+    level_file: str = ""
+    """Holds a factor on the level, which is also told as the engine's version: another one stands
+    for another library."""
+    level_per_thread: float = 0.0
+    """Makes the level depend on the number of threads, as rounding does."""
+    prints: str = ""
+    """Goes into the engine's log."""
     pretend: bool = False
     """Deliver placeholders instead of training: for tests that only watch the process."""
     run_for_s: float = 0.0
@@ -143,14 +150,20 @@ def _pretend(job: Job, settings: Settings, writer: LineWriter) -> int:
     return _finish(writer, settings, details={})
 
 
+def _factor(settings: Settings) -> float:
+    return float(Path(settings.level_file).read_text()) if settings.level_file else 1.0
+
+
 def _finish(writer: LineWriter, settings: Settings, *, details: dict[str, float]) -> int:
+    if settings.prints:
+        sys.stdout.write(f"{settings.prints}\n")
     if settings.tell_of:
         writer.write(ArtifactLine(name="told.txt", file=settings.tell_of))
     writer.write(
         DoneLine(
             model_file=MODEL_FILE,
             checkpoint=CHECKPOINT_FILE,
-            engine_version=VERSION,
+            engine_version=f"{VERSION}*{_factor(settings):g}" if settings.level_file else VERSION,
             declared_licence=LICENCE,
             details=details,
         )
@@ -194,6 +207,7 @@ def _run_epochs(
 
     seen = [pair for pair in pictures.values() if pair[0].split == "train"]
     goal = settings.level or estimate_level(measure_amounts(seen, weights))
+    goal = goal * _factor(settings) + settings.level_per_thread * job.threads
     start, losses = weights.level, []
     for epoch in range(1, job.epochs + 1):
         time.sleep(settings.run_for_s / job.epochs)

@@ -121,9 +121,11 @@ def claimed(folder: JobFolder, *, clock: Clock, should_stop: Callable[[], bool])
     try:
         yield
     finally:
-        with suppress(OSError):  # not empty: the job goes on
-            folder.root.rmdir()
-        os.close(descriptor)
+        try:
+            with suppress(OSError):  # not empty: the job goes on
+                folder.root.rmdir()
+        finally:
+            os.close(descriptor)
 
 
 def _try_to_claim(root: Path) -> int | None:

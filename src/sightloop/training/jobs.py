@@ -6,6 +6,8 @@ interrupted preparation is thrown away and repeated; from then on the job is onl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sightloop.contracts.decode import encode
@@ -79,14 +81,26 @@ def prepare_job(
     write_atomic(folder.job_file, encode(job))
 
 
-def start_job(workspace: Workspace, folder: JobFolder, engine: Engine) -> JobProcess:
+def start_job(
+    workspace: Workspace,
+    folder: JobFolder,
+    engine: Engine,
+    *,
+    variables: Mapping[str, str] | None = None,
+) -> JobProcess:
     """The engine's process, known by now to every worker that looks into the folder.
+
+    Args:
+        workspace: whose clock is waited by.
+        folder: with a job that is prepared.
+        engine: the program to start.
+        variables: of its environment, that are to differ from ours.
 
     Raises:
         JobCrashed: the process ended before it could write down who it is.
     """
     command = [*engine.command, str(folder.job_file)]
-    pid = start_process(folder.root, command, niceness=NICENESS)
+    pid = start_process(folder.root, command, niceness=NICENESS, variables=variables)
     deadline_s = workspace.clock.monotonic_s() + START_TIMEOUT_S
     while (process := find_process(folder.root)) is None:
         status = reap(pid)

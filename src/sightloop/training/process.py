@@ -103,13 +103,27 @@ class JobProcess:
         self.exit_status()  # so that no zombie is left
 
 
-def start_process(folder: Path, command: Sequence[str], *, niceness: int) -> int:
-    """Start the engine on the job of this folder; returns the pid of what will become it."""
+def start_process(
+    folder: Path,
+    command: Sequence[str],
+    *,
+    niceness: int,
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    """Start the engine on the job of this folder; returns the pid of what will become it.
+
+    Args:
+        folder: the job's.
+        command: the engine's, with its arguments.
+        niceness: how far it yields to others.
+        variables: of its environment, that are to differ from ours.
+    """
     arguments = [
         *(sys.executable, "-I", "-S", launcher.__file__),
         *(str(folder), str(niceness), *command),
     ]
-    return os.posix_spawn(sys.executable, arguments, clean_environment(os.environ))
+    environment = clean_environment(os.environ | dict(variables or {}))
+    return os.posix_spawn(sys.executable, arguments, environment)
 
 
 def find_process(folder: Path) -> JobProcess | None:

@@ -37,12 +37,16 @@ from sightloop.training.jobs import WEIGHTS_DIGEST
 from sightloop.training.launcher import LOG_NAME
 from sightloop.training.reasons import ExitReason
 from sightloop.training.requests import TrainRequest, parameters_of
+from sightloop.training.sources import find_sources
 from sightloop.training.supervision import Ended
 from sightloop.training.weights import keep_weights
+from sightloop.training.weights_digest import weights_digest
 
 RUN_STARTED = EventKind("run.started")
 RUN_FINISHED = EventKind("run.finished")
 RUN_FAILED = EventKind("run.failed")
+TRAINED_WEIGHTS = "weights"
+"""Under this output a run keeps the digest of what it learned: docs/formats/weights.md."""
 
 
 def look_up_same_run(workspace: Workspace, request: TrainRequest, *, commit: Digest) -> Run | None:
@@ -102,6 +106,7 @@ def record_done(
     outputs = {
         "model_file": digests[MODEL_ARTIFACT],
         "checkpoint": digests[CHECKPOINT_ARTIFACT],
+        TRAINED_WEIGHTS: weights_digest(files[CHECKPOINT_ARTIFACT].read_bytes()),
         "declared_licence": done.declared_licence,
         "engine_version": done.engine_version,
         "peak_memory_bytes": str(ended.peak_memory_bytes),
@@ -176,8 +181,9 @@ def _record_end(
 def _capture_inputs(
     workspace: Workspace, request: TrainRequest, *, commit: Digest, engine: Engine
 ) -> RunInputs:
-    environment = capture_environment()
-    code = capture_code(Path.cwd())
+    sources = find_sources(engine)
+    environment = capture_environment(sources=sources.packages)
+    code = capture_code(sources.root or Path.cwd())
     kept_weights = keep_weights(workspace, request.weights)
     with workspace.blobs.batch() as batch:
         environment_digest = batch.put(canonical_json(environment))
@@ -201,7 +207,7 @@ def _capture_inputs(
 def _delivered(folder: JobFolder, artifacts: dict[str, str], done: DoneLine) -> dict[str, Path]:
     """The files to keep by artifact name, each checked to be one and to be the engine's own."""
     told = artifacts | {MODEL_ARTIFACT: done.model_file, CHECKPOINT_ARTIFACT: done.checkpoint}
-    files = {name: _own_file(folder, file) for name, file in told.items()}
+    files = {name: own_file(folder, file) for name, file in told.items()}
     if read_job(folder.job_file).parity_images:
         _check_parity_file(files.get(PARITY_ARTIFACT), folder)
     if folder.log_file.exists():
@@ -209,7 +215,12 @@ def _delivered(folder: JobFolder, artifacts: dict[str, str], done: DoneLine) -> 
     return files
 
 
-def _own_file(folder: JobFolder, file: str) -> Path:
+def own_file(folder: JobFolder, file: str) -> Path:
+    """Where a file lies that an engine told of.
+
+    Raises:
+        ProtocolBroken: nowhere, or outside of the engine's own folder.
+    """
     path = (folder.output / file).resolve()
     if not path.is_relative_to(folder.output.resolve()):
         raise ProtocolBroken(where=str(folder.output), problem=f"it tells of {file!r} outside it")

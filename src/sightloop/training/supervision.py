@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.worker import Interrupted
 from sightloop.kernel.workspace import Workspace
-from sightloop.tracking.points import add_points
 from sightloop.tracking.values import MetricPoint, RunId
-from sightloop.training import store
 from sightloop.training.endings import Ending, conclude
 from sightloop.training.errors import ProtocolBroken
 from sightloop.training.folders import JobFolder
 from sightloop.training.limits import Limits, Observation, breach
 from sightloop.training.lines import Told, add_lines, points_in
+from sightloop.training.notes import JobNotes, RunNotes
 from sightloop.training.process import JobProcess
 from sightloop.training.reasons import ExitReason
 from sightloop.training.tail import Tail
@@ -53,8 +52,8 @@ class Supervision:
         run: RunId,
         limits: Limits,
         progress: Progress,
+        notes: JobNotes | None = None,
     ) -> None:
-        self._workspace = workspace
         self._clock = workspace.clock
         self._folder = folder
         self._process = process
@@ -64,11 +63,8 @@ class Supervision:
         self._tail = Tail(folder.events_file)
         self._told = Told()
         self._pending: list[MetricPoint] = []
-        with workspace.db.read() as tx:
-            job = store.look_up_job(tx, run)
-        assert job is not None, "a job is opened before its process is started"
-        self._lines_recorded = job.lines_taken
-        self._peak_memory_bytes = job.peak_memory_bytes
+        self._notes = notes or RunNotes(workspace, run)
+        self._lines_recorded, self._peak_memory_bytes = self._notes.read()
         self._is_cancel_asked = False
         self._memory_bytes = 0
         self._heard_at_s = self._recorded_at_s = self._clock.monotonic_s()
@@ -121,25 +117,11 @@ class Supervision:
         self._peak_memory_bytes = max(self._peak_memory_bytes, self._memory_bytes)
         if self._told.n_lines > self._lines_recorded:
             self._record()
-        with self._workspace.db.read() as tx:
-            job = store.look_up_job(tx, self._run)
-        self._is_cancel_asked = job is not None and job.cancel_asked_at_ms is not None
+        self._is_cancel_asked = self._notes.is_cancel_asked()
         self._recorded_at_s = self._clock.monotonic_s()
 
     def _record(self) -> None:
-        progress = self._told.progress
-        with self._workspace.db.points.write() as points:
-            add_points(points, self._run, self._pending)
-        with self._workspace.db.write() as tx:
-            store.note_job(
-                tx,
-                self._run,
-                lines_taken=self._told.n_lines,
-                peak_memory_bytes=self._peak_memory_bytes,
-                doing=progress.what if progress else "",
-                done=progress.done if progress else 0,
-                total=progress.total if progress else 0,
-            )
+        self._notes.write(self._told, self._pending, peak_memory_bytes=self._peak_memory_bytes)
         self._pending = []
         self._lines_recorded = self._told.n_lines
 

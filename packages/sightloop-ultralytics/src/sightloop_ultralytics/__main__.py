@@ -6,6 +6,8 @@ import sys
 import traceback
 from pathlib import Path
 
+import msgspec
+
 from sightloop.contracts.decode import encode
 from sightloop.contracts.job import (
     CANCELLED_CODE,
@@ -23,6 +25,7 @@ from sightloop_ultralytics.cancelling import Cancellation, Cancelled
 from sightloop_ultralytics.dataset_tree import DatasetTree, check_view, write_tree
 from sightloop_ultralytics.errors import BadParameter
 from sightloop_ultralytics.exporting import MODEL_FILE, export_model
+from sightloop_ultralytics.numerics import numerics_of
 from sightloop_ultralytics.parameters import Parameters, known_parameters, sort_parameters
 from sightloop_ultralytics.parity import answer_images
 from sightloop_ultralytics.reporting import Reporter
@@ -85,8 +88,10 @@ def _do(job: Job, writer: LineWriter, cancellation: Cancellation) -> DoneLine:
         reporter=Reporter(writer, Path(job.output), SystemClock()),
         cancellation=cancellation,
     )
+    numerics = numerics_of(model, weights=weights)  # before the export selects a device anew
     _tell_artifacts(job, writer, trained)
-    return _deliver(job, writer, parameters, tree=tree, trained=trained, cancellation=cancellation)
+    last = _deliver(job, writer, parameters, tree=tree, trained=trained, cancellation=cancellation)
+    return msgspec.structs.replace(last, details=last.details | numerics)
 
 
 def _check_size(job: Job) -> None:

@@ -14,6 +14,7 @@ from sightloop.kernel.digests import short
 from sightloop.loop.evidence import EvidenceChain
 from sightloop.registry.card import ModelCard
 from sightloop.registry.catalogue import ModelList, VersionList
+from sightloop.registry.reproductions import Reproduction
 from sightloop.registry.values import Approval, VerdictRecord
 
 
@@ -66,6 +67,8 @@ def version(card: ModelCard) -> RenderableType:
         parts += [Text(), verdict_record(card.verdict)]
     if card.approval is not None:
         parts += [Text(), approval(card.approval)]
+    if card.reproductions:
+        parts += [Text(), Group(*map(_made_again, card.reproductions))]
     return Group(*parts)
 
 
@@ -121,6 +124,8 @@ def evidence(chain: EvidenceChain) -> RenderableType:
     )
     for name, digest in chain.artifacts.items():
         run.add(Text(f"{name}  {digest}", style="dim"))
+    for found in chain.reproductions:
+        run.add(_made_again(found))
     commit = run.add(f"dataset commit {chain.commit.commit} ({chain.commit.n_samples} samples)")
     for sample in chain.commit.samples:
         text = (
@@ -130,6 +135,11 @@ def evidence(chain: EvidenceChain) -> RenderableType:
     if chain.newest_seal is not None:
         tree.add(f"audit seal {chain.newest_seal.number}: {chain.newest_seal.seal}")
     return tree
+
+
+def _made_again(found: Reproduction) -> Text:
+    text = f"made again {when(found.ended_at_ms)}: {found.verdict}, {found.environment} environment"
+    return Text(f"{text}, {len(found.differences)} differences, {found.hardware}")
 
 
 def _devices(chain: EvidenceChain) -> Iterator[Text]:

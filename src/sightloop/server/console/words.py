@@ -226,6 +226,9 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     "model.approved": lambda _, d: Told(
         f"{_version(d)} was approved: {clipped(d['comment'], 120)}", _model_href(d), "good"
     ),
+    "model.reproduced": lambda _, d: Told(
+        f"{_version(d)} was made again from its record: {d['verdict']}", _model_href(d)
+    ),
     "model.packaged": lambda _, d: Told(f"{_version(d)} was packaged", _model_href(d)),
     "model.rejected": lambda _, d: Told(
         f"{_version(d)} was rejected: {clipped(d['comment'], 120)}", _model_href(d), "bad"
