@@ -7,6 +7,7 @@ Runtime.
 """
 
 __all__ = [
+    "classification",
     "containers",
     "descriptor",
     "detector",
@@ -15,11 +16,15 @@ __all__ = [
     "heads",
     "histograms",
     "images",
+    "keypoints",
     "letterbox",
+    "masks",
     "measures",
     "model_file",
     "novelty",
+    "rotated",
     "runtime",
+    "seen",
     "suppression",
     "thumbnail",
     "uncertainty",
