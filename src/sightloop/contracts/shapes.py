@@ -23,8 +23,8 @@ class Mask(msgspec.Struct, frozen=True, array_like=True, tag="mask"):
     width_px: int
     runs: list[int]
     rings: list[list[float]] = []
-    """Outer outlines, each x, y, x, y, ... through pixel centres' corners; empty where not asked
-    for."""
+    """Outer outlines, each x, y, x, y, ... through the pixels of the border. A manifest leaves
+    them out."""
 
     @property
     def n_pixels(self) -> int:

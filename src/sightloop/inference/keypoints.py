@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from sightloop.contracts.shapes import Keypoints
 from sightloop.inference.geometry import Placement, to_image
 
+SHOWN_FROM = 0.5
+"""Visibility from which a keypoint is worth showing: a lower one is a guess of the model."""
+
 
 def keypoints_of(
     extras: NDArray[np.float32], placement: Placement, *, keypoint_shape: tuple[int, int]

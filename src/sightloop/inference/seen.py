@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sightloop.contracts.bundle import Detection
-from sightloop.contracts.shapes import Shape
+import msgspec
+
+from sightloop.contracts.bundle import Detection, GoldenImage, Thresholds
+from sightloop.contracts.shapes import Mask, Shape
 
 
 class Seen(NamedTuple):
@@ -21,3 +23,16 @@ class Seen(NamedTuple):
     """Shape i belongs to detection i; there may be fewer, of the best ones only."""
     probabilities: Sequence[float] = ()
     """Of every class, of a model that classifies."""
+
+
+def golden_image(file: str, seen: Seen, thresholds: Thresholds) -> GoldenImage:
+    """What a bundle promises of this image: the objects a user gets to see, and their shapes.
+
+    Outlines are left out: they follow from the mask.
+    """
+    told = [one for one in seen.detections if one.score >= thresholds.score]
+    shapes = [
+        msgspec.structs.replace(shape, rings=[]) if isinstance(shape, Mask) else shape
+        for shape in seen.shapes[: len(told)]
+    ]
+    return GoldenImage(file, told, shapes, list(seen.probabilities))
