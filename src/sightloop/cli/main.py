@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from sightloop import __version__
-from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, workspace
+from sightloop.cli import access, agent, data, fleet, loop, models, notify, review, runs, workspace
 
 app = typer.Typer(
     name="sightloop",
@@ -41,6 +41,7 @@ review.register(app)
 loop.register(app)
 notify.register(app)
 access.register(app)
+agent.register(app)
 
 
 def main() -> None:

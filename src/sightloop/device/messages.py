@@ -15,6 +15,7 @@ import msgspec
 from sightloop.contracts.bundle import Detection, Task
 from sightloop.contracts.shapes import Shape
 from sightloop.device.errors import Blame
+from sightloop.device.tuned import Choice
 from sightloop.device.windows import ReferenceFacts
 from sightloop.kernel.digests import Digest
 
@@ -33,6 +34,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     redaction: str
     n_buffers: int
     buffer_bytes: int
+    choice: Choice | None = None
+    """How to run the bundle on this machine, as it was measured; None as it was released."""
+    device_class: str = ""
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):
@@ -66,6 +70,10 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     task: Task
     class_names: list[str]
     reference: ReferenceFacts
+    runtime: str
+    """What runs the model, in words."""
+    choice_problem: str = ""
+    """Why the way that was chosen for it is not used."""
 
 
 class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -11,14 +11,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sightloop.contracts.bundle import Bundle, Detection, Thresholds
+from sightloop.contracts.bundle import Bundle, Detection, ModelInput, Thresholds
 from sightloop.inference.classification import center_crop, seen_classes
 from sightloop.inference.errors import ModelMismatch
 from sightloop.inference.geometry import Placement, place, to_image
 from sightloop.inference.heads import Found, read_head
 from sightloop.inference.images import Picture
 from sightloop.inference.keypoints import keypoints_of
-from sightloop.inference.letterbox import letterbox, to_tensor
+from sightloop.inference.letterbox import Tensor, letterbox, to_tensor
 from sightloop.inference.masks import encode_mask, masks_of
 from sightloop.inference.model_file import ModelFacts, facts_of
 from sightloop.inference.rotated import read_turned, seen_turned
@@ -66,7 +66,7 @@ class Detector:
             shapes_from = self.thresholds.score
         facts, height_px, width_px = self.facts, picture.shape[0], picture.shape[1]
         if facts.task == "classify":
-            (output,) = self._session.run(to_tensor(center_crop(picture, into=facts.input)))
+            (output,) = self._session.run(input_tensor(picture, facts.input))
             return seen_classes(
                 output,
                 width_px=width_px,
@@ -75,7 +75,7 @@ class Detector:
                 thresholds=self.thresholds,
             )
         placement = place(width_px, height_px, into=facts.input)
-        outputs = self._session.run(to_tensor(letterbox(picture, placement, into=facts.input)))
+        outputs = self._session.run(input_tensor(picture, facts.input))
         n_classes = len(facts.class_names)
         if facts.task == "obb":
             turned = read_turned(
@@ -133,6 +133,23 @@ def open_detector(
     return Detector(session, _with_padding(facts, bundle.input.pad_value), bundle.thresholds)
 
 
+def detector_for(session: Session, bundle: Bundle) -> Detector:
+    """A detector over a build of the bundle's file, which says nothing of itself.
+
+    The bundle is believed; the golden images tell whether that was right.
+    """
+    facts = ModelFacts(
+        task=bundle.task,
+        input=bundle.input,
+        head=bundle.head,
+        class_names=bundle.class_names,
+        keypoint_shape=bundle.keypoint_shape,
+        declared_licence=bundle.declared_licence,
+        engine_version="",
+    )
+    return Detector(session, facts, bundle.thresholds)
+
+
 def open_model(
     model_file: Path,
     *,
@@ -148,6 +165,14 @@ def open_model(
     """
     session = OnnxSession(model_file, threads=threads, spinning=spinning, arena=arena)
     return Detector(session, facts_of(session, file=str(model_file)), thresholds)
+
+
+def input_tensor(picture: Picture, model_input: ModelInput) -> Tensor:
+    """The picture as the model takes it."""
+    if model_input.fit == "center_crop":
+        return to_tensor(center_crop(picture, into=model_input))
+    placement = place(picture.shape[1], picture.shape[0], into=model_input)
+    return to_tensor(letterbox(picture, placement, into=model_input))
 
 
 def reported(detections: Iterable[Detection], thresholds: Thresholds) -> list[Detection]:

@@ -52,6 +52,12 @@ def _load_errors() -> tuple[type[Exception], ...]:
     )
 
 
+@cache
+def available_providers() -> frozenset[str]:
+    """What ONNX Runtime, as installed here, can run models on, by its own names."""
+    return frozenset(_onnxruntime().get_available_providers())
+
+
 class Port(NamedTuple):
     """An input or output as the file declares it; a dimension left open is a name or None."""
 
