@@ -57,7 +57,7 @@ class Session:
         """Run an operation, with a progress bar when it takes long and a person watches."""
         if self._caller is None:
             self._caller = self._choose_caller()
-        with self._progress() as progress:
+        with self.progress() as progress:
             return self._caller.call(operation, request, result, progress=progress)
 
     def print(self, value: Any, render: Callable[[Any], Any] | None = None) -> None:  # noqa: ANN401
@@ -81,7 +81,8 @@ class Session:
         return LocalCaller(self.workspace())
 
     @contextmanager
-    def _progress(self) -> Iterator[Progress]:
+    def progress(self) -> Iterator[Progress]:
+        """Who is told how far the work is: bars, where a person watches."""
         if self.as_json or not sys.stderr.isatty():
             yield silent
             return

@@ -7,6 +7,7 @@ import typer
 from sightloop import __version__
 from sightloop.cli import (
     access,
+    agent,
     data,
     fleet,
     loop,
@@ -53,6 +54,7 @@ review.register(app)
 loop.register(app)
 notify.register(app)
 access.register(app)
+agent.register(app)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ standard library, nothing else: it is what a device, an engine and a server have
 
 __all__ = [
     "assignment",
+    "builds",
     "bundle",
     "check_in",
     "decode",
@@ -15,6 +16,7 @@ __all__ = [
     "job_lines",
     "numbers",
     "profile",
+    "shapes",
     "telemetry",
     "tracking",
 ]

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from sightloop.contracts.assignment import SignedAssignment
+from sightloop.contracts.builds import BuildReport
 from sightloop.kernel.digests import Digest
 
 SlotState = Literal["empty", "downloading", "starting", "serving", "failed"]
@@ -71,6 +72,12 @@ class SlotReport(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     quarantined: list[Digest] = []
     """Bundles this slot will not start again: their golden check failed, or they kept crashing."""
+    runtime: str = ""
+    """What runs the bundle, in words."""
+    choice_problem: str = ""
+    """Why the way the device was tuned to run it is not used."""
+    builds: list[BuildReport] = []
+    """What was measured of the running bundle on this device, candidates included."""
 
 
 class CheckIn(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ from sightloop.device.settings import AgentSettings, keep_settings
 from sightloop.device.spool import Spool
 from sightloop.device.state import Installed, StateFile
 from sightloop.device.status import AgentStatus, SpoolStatus, report_of, status_of
+from sightloop.device.tuned import read_tuning
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.clock import Clock, SystemClock
 from sightloop.kernel.errors import DiskFull, SightloopError
@@ -254,8 +255,15 @@ class Agent:
     # --- what the agent says of itself -----------------------------------------------------------
 
     def _report(self, name: str) -> SlotReport:
+        slot = self._slots[name]
+        tuned = read_tuning(self._home.root).bundles
+        builds = (
+            tuned[slot.running.bundle].reports
+            if slot.running and tuned.get(slot.running.bundle)
+            else []
+        )
         return report_of(
-            self._slots[name], self._state.now, progress=self._installer.progress_of(name)
+            slot, self._state.now, progress=self._installer.progress_of(name), builds=builds
         )
 
     def _status(self) -> AgentStatus:

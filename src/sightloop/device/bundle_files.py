@@ -28,7 +28,7 @@ def verify_bundle(folder: Path, bundle: Digest) -> Bundle:
         raise TamperedFile(file=MANIFEST_NAME, expected=bundle, found=digest_of(manifest))
     described = decode(manifest, Bundle, what=f"manifest of {bundle}")
     for file in described.files:
-        found = _digest_of_file(folder / "files" / file.name)
+        found = digest_of_file(folder / "files" / file.name)
         if found != file.digest:
             raise TamperedFile(file=file.name, expected=file.digest, found=found)
     return described
@@ -46,7 +46,8 @@ def _read(path: Path) -> bytes:
         raise TamperedFile(file=path.name, expected="there", found="missing") from error
 
 
-def _digest_of_file(path: Path) -> Digest | str:
+def digest_of_file(path: Path) -> Digest | str:
+    """Of the file's bytes; the word `missing` when there is none."""
     try:
         with path.open("rb") as file:
             return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())

@@ -53,6 +53,26 @@ class HomeInUse(Unavailable):
         )
 
 
+class StaleBuild(Refused):
+    """A build of a model file is not for this machine as it is now."""
+
+    code = "DEV-006"
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(f"the build cannot be used: {problem}; tune the device again")
+
+
+class TuningAlready(Unavailable):
+    """Another process measures this device; both would measure each other."""
+
+    code = "DEV-005"
+
+    def __init__(self, *, home: str) -> None:
+        super().__init__(
+            f"{home} is being tuned by another process; wait until it is done", home=home
+        )
+
+
 class AddressInUse(Unavailable):
     """The agent cannot listen where it should."""
 

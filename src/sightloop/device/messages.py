@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sightloop.contracts.bundle import Detection
+from sightloop.contracts.bundle import Detection, Task
+from sightloop.contracts.shapes import Shape
 from sightloop.device.errors import Blame
+from sightloop.device.tuned import Choice
 from sightloop.device.windows import ReferenceFacts
 from sightloop.kernel.digests import Digest
 
@@ -32,6 +34,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     redaction: str
     n_buffers: int
     buffer_bytes: int
+    choice: Choice | None = None
+    """How to run the bundle on this machine, as it was measured; None as it was released."""
+    device_class: str = ""
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):
@@ -62,8 +67,13 @@ ToWorker = Start | Look | Redact | Stop
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Verified, loaded, warmed up, golden images reproduced: send requests."""
 
+    task: Task
     class_names: list[str]
     reference: ReferenceFacts
+    runtime: str
+    """What runs the model, in words."""
+    choice_problem: str = ""
+    """Why the way that was chosen for it is not used."""
 
 
 class CannotStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -81,6 +91,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     width_px: int
     height_px: int
     detections: list[Detection]
+    shapes: list[Shape]
+    """Shape i belongs to detection i; none of a task without."""
+    probabilities: list[float]
+    """Of every class, of a model that classifies."""
 
 
 class NotAnswered(msgspec.Struct, frozen=True, tag=True):

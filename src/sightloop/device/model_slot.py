@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 
+from sightloop.contracts.bundle import Task
 from sightloop.contracts.telemetry import SwapBody
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import (
@@ -31,6 +33,7 @@ from sightloop.device.messages import NotAnswered, Observed, Start
 from sightloop.device.recorder import Post, Recorder
 from sightloop.device.settings import AgentSettings
 from sightloop.device.state import Installed
+from sightloop.device.tuned import Choice, read_tuning
 from sightloop.device.worker import FreeBuffers, Worker, start_worker
 from sightloop.kernel.clock import Clock
 from sightloop.kernel.digests import Digest
@@ -69,6 +72,12 @@ class ModelSlot:
         self.running: Installed | None = None
         """What answers, or will as soon as its worker is back."""
         self.health: ServingHealth | None = None
+        self.task: Task = "detect"
+        """Of the bundle that answers; what ran before counts until the first one is ready."""
+        self.runtime = ""
+        """What runs the model, in words; empty until a worker was ready."""
+        self.choice_problem = ""
+        """Why the way the device was tuned to is not used."""
         self.n_replaced = 0
         self.n_resent = 0
         self._settings = settings
@@ -326,6 +335,8 @@ class ModelSlot:
             redaction=settings.redaction,
             n_buffers=N_BUFFERS,
             buffer_bytes=settings.max_body_bytes,
+            choice=self._choice_for(installed.bundle),
+            device_class=settings.device_class,
         )
         return await start_worker(
             installed,
@@ -334,6 +345,11 @@ class ModelSlot:
             owner=self,
             deadline_s=settings.start_deadline_s,
         )
+
+    def _choice_for(self, bundle: Digest) -> Choice | None:
+        """How the device was tuned to run it; read at each start, for tuning is another process."""
+        tuned = read_tuning(Path(self._settings.home)).bundles.get(bundle)
+        return tuned.choice if tuned else None
 
     async def _replace(self) -> None:
         """Bring a worker back for what runs, or for what the fallback says instead."""
@@ -364,6 +380,13 @@ class ModelSlot:
         if worker.is_gone:  # it ended between its readiness and this moment
             self._begin_replacing()
         else:
+            assert worker.facts is not None, "only a worker that is ready is put to work"
+            self.task = worker.facts.task
+            self.runtime = worker.facts.runtime
+            self.choice_problem = worker.facts.choice_problem
+            if self.choice_problem:
+                reason = self.choice_problem
+                self._log.event("worker.choice_not_used", slot=self.name, reason=reason)
             self._worker = worker
             self._feed()
 

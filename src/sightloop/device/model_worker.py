@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sightloop.contracts.builds import is_gated
 from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
 from sightloop.device.buffers import Buffers
+from sightloop.device.builds import find_build
 from sightloop.device.bundle_files import file_path, verify_bundle
 from sightloop.device.errors import BadRedaction, Blame, GoldenMismatch
 from sightloop.device.golden import golden_difference
@@ -42,15 +44,18 @@ from sightloop.device.messages import (
     frame,
     read_to_worker,
 )
+from sightloop.device.tuned import Choice
 from sightloop.device.windows import MeasureFacts, ReferenceFacts, on_grid
 from sightloop.inference.containers import read_outline
 from sightloop.inference.descriptor import descriptor
-from sightloop.inference.detector import Detector, open_detector, reported
+from sightloop.inference.detector import Detector, detector_for, open_detector, reported
 from sightloop.inference.errors import UnreadableImage
 from sightloop.inference.histograms import bin_of, mid_ranks
 from sightloop.inference.images import Picture, decode_picture
 from sightloop.inference.measures import MEASURES, measure
 from sightloop.inference.novelty import NOVELTY, Looks, novelty
+from sightloop.inference.runtime import RUNTIME_NAME
+from sightloop.inference.runtimes import open_session
 from sightloop.inference.uncertainty import uncertainty
 from sightloop.kernel.errors import Damaged, SightloopError
 
@@ -66,6 +71,10 @@ class Model(NamedTuple):
 
     bundle: Bundle
     detector: Detector
+    runtime: str
+    """What runs it, in words."""
+    choice_problem: str
+    """Why it is not run as this device was tuned to; empty when it is, or was not tuned."""
     edges: list[tuple[str, list[float]]]
     """Name and inner edges of each measure that is counted."""
     looks: dict[str, Looks]
@@ -90,6 +99,9 @@ def main(arguments: list[str]) -> int:
         return 1
     channel.send(
         Ready(
+            task=model.bundle.task,
+            runtime=model.runtime,
+            choice_problem=model.choice_problem,
             class_names=model.bundle.class_names,
             reference=reference_facts(model.bundle, strata=start.strata),
         )
@@ -132,19 +144,71 @@ def load_model(start: Start) -> Model:
     """
     folder = Path(start.folder)
     bundle = verify_bundle(folder, start.bundle)
-    model_file = file_path(folder, bundle.model_file)
-    detector = open_detector(model_file, bundle, threads=start.threads)
+    chosen = open_chosen(start.choice, bundle, folder, device_class=start.device_class)
+    detector, runtime = chosen.detector, chosen.runtime
+    if detector is None:
+        model_file = file_path(folder, bundle.model_file)
+        detector = open_detector(model_file, bundle, threads=start.threads)
+        runtime = f"{RUNTIME_NAME} fp32, {start.threads} thread(s)"
+        prove(detector, bundle, folder)
+    return Model(
+        bundle=bundle,
+        detector=detector,
+        runtime=runtime,
+        choice_problem=chosen.problem,
+        edges=[(one.name, one.edges) for one in counted_measures(bundle)],
+        looks={name: np.asarray(looks) for name, looks in bundle.reference.looks.items() if looks},
+    )
+
+
+class Chosen(NamedTuple):
+    """The detector of a device's own choice, or why it is not used."""
+
+    detector: Detector | None
+    runtime: str = ""
+    problem: str = ""
+
+
+def open_chosen(
+    choice: Choice | None, bundle: Bundle, folder: Path, *, device_class: str
+) -> Chosen:
+    """The way the device was tuned to run the bundle, proved again; the bundle is never blamed.
+
+    It is not used when it is not gated for this class of devices, when the library, the driver or
+    the processor is another than the one it was measured with, when the build is not on the disk
+    or damaged, or when it no longer sees what the golden images promise.
+    """
+    if choice is None:
+        return Chosen(None)
+    key = choice.key
+    words = f"{key.runtime} {key.runtime_version} {key.precision}, {choice.threads} thread(s)"
+    if not is_gated(
+        bundle, runtime=key.runtime, precision=key.precision, device_class=device_class
+    ):
+        return Chosen(None, problem=f"{words}: it is not gated for {device_class!r}")
+    try:
+        model_file = find_build(key, bundle, folder)
+        session = open_session(
+            key.runtime, model_file, threads=choice.threads, cache=model_file.parent
+        )
+        detector = detector_for(session, bundle)
+        prove(detector, bundle, folder)
+    except SightloopError as error:
+        return Chosen(None, problem=f"{words}: {error.message}")
+    return Chosen(detector, words)
+
+
+def prove(detector: Detector, bundle: Bundle, folder: Path) -> None:
+    """Warm the detector up and hold it to every golden image of the bundle.
+
+    Raises:
+        GoldenMismatch: this host sees something else than the file should.
+    """
     shape = (bundle.input.height_px, bundle.input.width_px, 3)
     for _ in range(N_WARM_UP):
         detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
     for golden in bundle.golden:
         check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
-    return Model(
-        bundle=bundle,
-        detector=detector,
-        edges=[(one.name, one.edges) for one in counted_measures(bundle)],
-        looks={name: np.asarray(looks) for name, looks in bundle.reference.looks.items() if looks},
-    )
 
 
 def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:
@@ -167,8 +231,8 @@ def check_golden(detector: Detector, golden: GoldenImage, *, content: bytes) -> 
     except UnreadableImage as error:
         raise GoldenMismatch(file=golden.file, difference=str(error)) from error
     difference = golden_difference(
-        golden.detections,
-        detector.detect(picture),
+        golden,
+        detector.look(picture),
         thresholds=detector.thresholds,
         longer_side_px=max(picture.shape[:2]),
     )
@@ -224,21 +288,24 @@ def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_p
     content = buffers.read(look.buffer, look.n_bytes)
     try:
         picture = _decode(content, max_pixels=max_pixels)
-        detections = model.detector.detect(picture)
+        seen = model.detector.look(picture)
     except SightloopError as error:
         unreadable = isinstance(error, UnreadableImage)
         channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
         return
     height_px, width_px = picture.shape[:2]
+    told = reported(seen.detections, model.bundle.thresholds)
     channel.send(
         Answer(
             id=look.id,
             width_px=width_px,
             height_px=height_px,
-            detections=reported(detections, model.bundle.thresholds),
+            detections=told,
+            shapes=list(seen.shapes[: len(told)]),
+            probabilities=list(seen.probabilities),
         )
     )
-    channel.send(_observed(model, look, picture, detections))
+    channel.send(_observed(model, look, picture, seen.detections))
 
 
 def _blame_of(error: SightloopError) -> Blame:

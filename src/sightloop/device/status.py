@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from sightloop.contracts.builds import BuildReport
+from sightloop.contracts.bundle import Task
 from sightloop.contracts.check_in import SlotReport, SlotState, StreamDeclaration
 from sightloop.device.installer import SlotProgress
 from sightloop.device.model_slot import ModelSlot
@@ -19,6 +22,9 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     report: SlotReport
     model: str
     version: int
+    task: Task
+    runtime: str
+    """What runs the model: library, version, precision, threads."""
     worker_pid: int
     n_waiting: int
     n_replaced: int
@@ -56,8 +62,14 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     n_not_redacted: int
 
 
-def report_of(slot: ModelSlot, state: AgentState, *, progress: SlotProgress) -> SlotReport:
-    """What the server is told of a slot."""
+def report_of(
+    slot: ModelSlot,
+    state: AgentState,
+    *,
+    progress: SlotProgress,
+    builds: Sequence[BuildReport] = (),
+) -> SlotReport:
+    """What the server is told of a slot; `builds` were measured with what runs in it."""
     accepted = state.slot(slot.name).accepted
     health = slot.health
     return SlotReport(
@@ -71,6 +83,9 @@ def report_of(slot: ModelSlot, state: AgentState, *, progress: SlotProgress) -> 
         n_failed=health.n_failed if health else 0,
         latency_p95_ms=health.latency_p95_ms() if health else 0.0,
         problem=progress.problem,
+        runtime=slot.runtime,
+        choice_problem=slot.choice_problem,
+        builds=list(builds),
         quarantined=sorted(
             bundle
             for bundle, entry in state.quarantine.items()
@@ -85,6 +100,8 @@ def status_of(slot: ModelSlot, report: SlotReport) -> SlotStatus:
         report=report,
         model=slot.running.model if slot.running else "",
         version=slot.running.version if slot.running else 0,
+        task=slot.task,
+        runtime=slot.runtime,
         worker_pid=slot.worker_pid,
         n_waiting=slot.n_waiting,
         n_replaced=slot.n_replaced,

@@ -5,6 +5,7 @@ BadInput
 ├── ForeignModel      INFER-010   export the model again
 ├── ModelMismatch     INFER-011   package the model again
 ├── BrokenAnswer      INFER-012   the model computes nonsense: train or export it again
+├── RuntimeMissing    INFER-013   install it, or run the model with another
 └── NoValues          INFER-020   measure something first
 """
 
@@ -27,7 +28,7 @@ class UnreadableImage(BadInput):
 
 
 class ForeignModel(BadInput):
-    """The file is not a detection model whose inputs and outputs Sightloop understands."""
+    """The file is not a model whose inputs and outputs Sightloop understands."""
 
     code = "INFER-010"
 
@@ -64,6 +65,17 @@ class BrokenAnswer(BadInput):
     def __init__(self, *, problem: str) -> None:
         super().__init__(
             f"the model answered with {problem}; train or export it again", problem=problem
+        )
+
+
+class RuntimeMissing(BadInput):
+    """What should run or make a model file is not installed on this machine."""
+
+    code = "INFER-013"
+
+    def __init__(self, *, runtime: str, remedy: str) -> None:
+        super().__init__(
+            f"{runtime} is not available on this machine; {remedy}", runtime=runtime, remedy=remedy
         )
 
 

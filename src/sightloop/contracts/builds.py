@@ -1,0 +1,67 @@
+"""A model file made ready for one machine, what it measured there, and what a device tells of it.
+
+Specification: docs/formats/builds.md.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.kernel.digests import Digest, digest_of
+
+
+class BuildKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a build depends on: another driver, library or processor makes another key."""
+
+    model: Digest
+    """Of the model file, not of the bundle: versions that share a file share its builds."""
+    runtime: RuntimeName
+    runtime_version: str
+    precision: Precision
+    hardware: str
+    images: Digest | None = None
+    """Of the images that scaled an `int8` build."""
+
+    @property
+    def digest(self) -> Digest:
+        """Names the build on the disk."""
+        return digest_of(msgspec.json.encode(self, order="sorted"))
+
+
+class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device measured of one way to run its bundle."""
+
+    runtime: RuntimeName
+    runtime_version: str
+    precision: Precision
+    threads: int
+    p50_ms: float
+    """Of the model with its pre- and postprocessing, of a picture that is decoded."""
+    p99_ms: float
+    n_runs: int
+    resident_bytes: int
+    """Largest of the process that ran it."""
+    golden_problem: str
+    """Why its answers are not those the bundle promises; empty when they are."""
+    is_gated: bool
+    """Whether the bundle lists it for this class of devices."""
+    is_chosen: bool = False
+    problem: str = ""
+    """Why nothing could be measured."""
+
+
+def is_gated(
+    bundle: Bundle, *, runtime: RuntimeName, precision: Precision, device_class: str
+) -> bool:
+    """Whether this way to run the bundle was proved for such devices before it was released.
+
+    ONNX Runtime on the processor with fp32 always was: it is what every evaluation measures.
+    """
+    if (runtime, precision) == ("onnxruntime", "fp32"):
+        return True
+    return any(
+        (one.runtime, one.precision) == (runtime, precision)
+        and one.device_class in ("", device_class)
+        for one in bundle.gated
+    )
