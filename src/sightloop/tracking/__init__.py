@@ -6,7 +6,9 @@ points are only ever added, and artifacts are names for blobs.
 
 __all__ = [
     "artifacts",
+    "bands",
     "batches",
+    "browsing",
     "curves",
     "errors",
     "experiments",
@@ -20,6 +22,7 @@ __all__ = [
     "modelling",
     "points",
     "receiving",
+    "relabelling",
     "services",
     "store",
     "tables",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, and_, case, exists, func, not_, or_, select
+from sqlalchemy import FromClause, Select, and_, case, exists, func, not_, or_, select
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.conditions import (
@@ -45,6 +45,13 @@ class RunWithFacts(NamedTuple):
     """The newest point of each metric."""
 
 
+class FoundIds(NamedTuple):
+    """A page of runs by their ids; the token asks for the next and is empty after the last."""
+
+    ids: list[str]
+    next_token: str
+
+
 class FoundRuns(NamedTuple):
     """A page of runs; the token asks for the next and is empty after the last."""
 
@@ -77,11 +84,37 @@ def search_runs(
         BadFilter: the filter or the order cannot be read.
         BadPageToken: the token is none, or was made for another order.
     """
-    sortings = parse_order(order_by, RUNS)
+    found = find_run_ids(
+        tx,
+        experiment_ids=experiment_ids,
+        conditions=parse_filter(filter_text, RUNS),
+        sortings=parse_order(order_by, RUNS),
+        is_deleted=is_deleted,
+        limit=limit,
+        token=token,
+    )
+    return FoundRuns(with_facts(tx, found.ids), found.next_token)
+
+
+def find_run_ids(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[int] | None,
+    conditions: Sequence[Comparison] = (),
+    sortings: Sequence[Sorting] = (),
+    is_deleted: bool | None = False,
+    limit: int = 1000,
+    token: str = "",
+) -> FoundIds:
+    """The ids of the runs that fit; None for `experiment_ids` means every experiment.
+
+    Raises:
+        BadPageToken: the token is none, or was made for another order.
+    """
     order = order_of(sortings)
     after = decode_token(token, order=order)
-    keys = _keys(sortings)
-    query = _fitting(tx, experiment_ids, parse_filter(filter_text, RUNS), is_deleted)
+    source, keys = _sorted_source(sortings)
+    query = _fitting(tx, source, experiment_ids, conditions, is_deleted)
     query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))
     if after is not None:
         query = query.where(beyond(keys, after))
@@ -93,7 +126,7 @@ def search_runs(
     next_token = ""
     if len(rows) > limit:
         next_token = encode_token(Page(list(page[-1][1:]), order))
-    return FoundRuns(with_facts(tx, [row[0] for row in page]), next_token)
+    return FoundIds([row[0] for row in page], next_token)
 
 
 def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
@@ -117,11 +150,14 @@ def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
 
 def _fitting(
     tx: Tx,
-    experiment_ids: Sequence[int],
+    source: FromClause,
+    experiment_ids: Sequence[int] | None,
     conditions: Sequence[Comparison],
     is_deleted: bool | None,
 ) -> Select[Any]:
-    query = select(runs.c.id).where(runs.c.experiment.in_(experiment_ids))
+    query = select(runs.c.id).select_from(source)
+    if experiment_ids is not None:
+        query = query.where(runs.c.experiment.in_(experiment_ids))
     if is_deleted is not None:
         query = query.where(runs.c.is_deleted == is_deleted)
     for one in conditions:
@@ -150,7 +186,7 @@ def _condition(tx: Tx, one: Comparison) -> Column:
     return exists().where(mine, compare(tx, table.c.value, one))
 
 
-_STATUS = {
+STATUS = {
     "running": "RUNNING",
     "scheduled": "SCHEDULED",
     "finished": "FINISHED",
@@ -164,7 +200,7 @@ def _attribute(name: str) -> Column:
         "run_id": runs.c.id,
         "run_name": runs.c.name,
         "user_id": runs.c.user,
-        "status": case(_STATUS, value=runs.c.state),
+        "status": case(STATUS, value=runs.c.state),
         "start_time": runs.c.started_at_ms,
         "end_time": runs.c.ended_at_ms,
         "artifact_uri": joined(
@@ -174,12 +210,33 @@ def _attribute(name: str) -> Column:
     return columns[name]
 
 
-def _keys(sortings: Sequence[Sorting]) -> list[SortKey]:
-    keys = sort_keys(sortings, _sorted_column)
+def _sorted_source(sortings: Sequence[Sorting]) -> tuple[FromClause, list[SortKey]]:
+    """The runs, joined with what they are sorted by, and the keys of the order.
+
+    Joined once: as subqueries, each would be looked up anew in every expression that names it.
+    """
+    source: FromClause = runs
+    columns: dict[Sorting, tuple[Column, Column]] = {}
+    for one in sortings:
+        if one.entity in ("metric", "param", "tag"):
+            source, columns[one] = _joined_column(source, one)
+        else:
+            columns[one] = _sorted_column(one)
+    keys = sort_keys(sortings, lambda one: columns[one])
     named = {one.key for one in sortings if one.entity == "attribute"}
     if "start_time" not in named:
         keys.append(SortKey(runs.c.started_at_ms, False))
-    return [*keys, SortKey(runs.c.id, True)]
+    return source, [*keys, SortKey(runs.c.id, True)]
+
+
+def _joined_column(source: FromClause, one: Sorting) -> tuple[FromClause, tuple[Column, Column]]:
+    table = {"metric": latest, "param": params, "tag": tags}[one.entity].alias()
+    mine = and_(table.c.run == runs.c.id, table.c.key == one.key)
+    is_nan = table.c.is_nan if one.entity == "metric" else None
+    nothing = 0.0 if one.entity == "metric" else ""
+    value = table.c.value
+    rank = missing_rank(value, is_nan)
+    return source.outerjoin(table, mine), (rank, func.coalesce(value, nothing))
 
 
 def _sorted_column(one: Sorting) -> tuple[Column, Column]:
@@ -187,19 +244,9 @@ def _sorted_column(one: Sorting) -> tuple[Column, Column]:
         column = _attribute(one.key)
         nothing: float | str = 0 if one.key in ("start_time", "end_time") else ""
         return missing_rank(column), func.coalesce(column, nothing)
-    if one.entity == "metric":
-        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key)
-        value = select(latest.c.value).where(mine).scalar_subquery()
-        is_nan = select(latest.c.is_nan).where(mine).scalar_subquery()
-        return missing_rank(value, is_nan), func.coalesce(value, 0.0)
-    if one.entity == "dataset":
-        column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
-        used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
-        text = select(func.min(column)).where(used).scalar_subquery()
-    else:
-        table = params if one.entity == "param" else tags
-        mine = and_(table.c.run == runs.c.id, table.c.key == one.key)
-        text = select(table.c.value).where(mine).scalar_subquery()
+    column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
+    used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
+    text = select(func.min(column)).where(used).scalar_subquery()
     return missing_rank(text), func.coalesce(text, "")
 
 
