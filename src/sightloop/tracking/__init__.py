@@ -20,6 +20,7 @@ __all__ = [
     "logged_models",
     "model_search",
     "modelling",
+    "origins",
     "points",
     "receiving",
     "relabelling",
