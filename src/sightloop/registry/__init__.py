@@ -17,6 +17,7 @@ __all__ = [
     "gating",
     "golden",
     "keys",
+    "of_runs",
     "packaging",
     "reference",
     "registered",
