@@ -2,18 +2,18 @@
 
 Makes a workspace of N runs with 100 parameters and 100 metrics each, twenty of them with curves of
 100 metrics, and one run with 1,000,000 points in ten metrics and one with as many in a single one;
-then asks for every page as a signed-in person does, and opens the slowest in Chromium. Prints tables
-in Markdown. Offline; a folder that holds the workspace already is measured as it is.
+then asks for every page as a signed-in person does. Prints a table in Markdown; a folder that holds
+the workspace already is measured as it is. `console_paint.py FOLDER/plant` then tells the first
+paint of any page. Offline; making the workspace takes about a minute.
 """
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -47,8 +47,6 @@ def main() -> None:
         folder = Path(sys.argv[2] if len(sys.argv) > 2 else made) / "plant"
         workspace = open_workspace(folder, {}) if folder.exists() else furnish(folder, n_runs)
         show_pages(workspace)
-        if shutil.which("chromium"):
-            show_paints(workspace)
         workspace.db.close()
 
 
@@ -156,3 +154,53 @@ def add_pictures(workspace: Workspace, rng: np.random.Generator) -> None:
                 tx.execute(insert(tables.artifacts), row | {"size_bytes": len(content)})
 
 
+def pages() -> list[tuple[str, str]]:
+    """Names and addresses of what is asked for."""
+    order, asked = (
+        "-metrics.val/box_loss",
+        "metrics.`metrics/mAP50` > 0.3 and params.optimizer = 'SGD'",
+    )
+    both = urlencode({"filter": asked, "sort": order})
+    twenty = urlencode([("run", run_id(at)) for at in range(N_WITH_CURVES)])
+    ten, one = (quote(run_id(N_WITH_CURVES + at)) for at in range(2))
+    return [
+        ("table, newest first", "/runs"),
+        ("table, sorted by a metric", f"/runs?{urlencode({'sort': order})}"),
+        ("table, filtered by two and sorted by a metric", f"/runs?{both}"),
+        ("table of one experiment, sorted", f"/runs?experiment=plates&{both}"),
+        ("run with 1,000,000 points of ten metrics", f"/runs/{ten}"),
+        ("its charts", f"/runs/charts?run={ten}"),
+        ("one curve of 1,000,000 points", f"/runs/curves?run={one}&key=long/0"),
+        ("ten curves of 100,000 points", f"/runs/curves?run={ten}&{TEN_KEYS}"),
+        ("compare of 20 runs", f"/runs/compare?{twenty}"),
+        ("its charts (100 metrics)", f"/runs/charts?{twenty}&each=metric"),
+        ("one metric of 20 runs", f"/runs/curves?{twenty}&key=val/box_loss"),
+        ("files and images of a run", f"/runs/{run_id(0)}/files"),
+    ]
+
+
+TEN_KEYS = "&".join(f"key=long/{number}" for number in range(10))
+
+
+def show_pages(workspace: Workspace) -> None:
+    """How long the server takes for each page, the first time and afterwards."""
+    with TestClient(build_app(workspace), base_url="http://testserver.local") as client:
+        session = begin_session(workspace, ensure_token(workspace))
+        client.cookies.set("sightloop_session", session)
+        client.get("/loop")
+        print("| page | first (ms) | median (ms) | best (ms) | size (kB) |")
+        print("|---|---:|---:|---:|---:|")
+        for name, address in pages():
+            taken = [ask(client, address) for _ in range(N_TRIES)]
+            size = len(client.get(address).content) / 1000
+            cells = [taken[0], statistics.median(taken[1:]), min(taken)]
+            shown = " | ".join(f"{seconds * 1000:.0f}" for seconds in cells)
+            print(f"| {name} | {shown} | {size:.0f} |")
+
+
+def ask(client: TestClient, address: str) -> float:
+    """Seconds until the whole answer was there."""
+    began = time.perf_counter()
+    answer = client.get(address)
+    assert answer.status_code == 200, answer.text
+    return time.perf_counter() - began

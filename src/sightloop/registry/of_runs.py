@@ -23,9 +23,7 @@ class VersionsOfRun(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[ModelVersion]
 
 
-def versions_of_run(
-    workspace: Workspace, call: Call, request: ShowVersionsOfRun
-) -> VersionsOfRun:
+def versions_of_run(workspace: Workspace, call: Call, request: ShowVersionsOfRun) -> VersionsOfRun:
     """The versions that were packaged from what the run left.
 
     Raises:

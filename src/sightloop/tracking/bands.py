@@ -189,12 +189,12 @@ def _stretches(tx: Tx, run: str, key: str, *, extent: _Extent, limit: int) -> li
     summed = select(array(*sums)).where(inside, is_finite).correlate(starts).scalar_subquery()
     found = []
     for start, text in tx.execute(select(begin, cast(summed, Text)).order_by(begin)):
-        stretch = Stretch(*msgspec.json.decode(text))
-        if stretch.step is None:  # no point at all, or none that is a number: that is a gap
+        row = msgspec.json.decode(text)
+        if row[0] is None:  # no point at all, or none that is a number: that is a gap
             here = and_(mine, column >= start, column < start + width)
-            stretch = Stretch(*tx.execute(select(*first).where(here)).one(), None, None, None)
-        if stretch.step is not None:
-            found.append(stretch)
+            row = [*tx.execute(select(*first).where(here)).one(), None, None, None]
+        if row[0] is not None:
+            found.append(Stretch(*row))
     return found
 
 

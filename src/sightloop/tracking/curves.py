@@ -190,7 +190,18 @@ def _rank(key: str) -> tuple[int, bool, bool, str]:
     return telling, not key.startswith("best/"), "val" not in name, key
 
 
-_MORE_IS_BETTER = ("map", "ap50", "accuracy", "acc", "precision", "recall", "f1", "auc", "iou", "r2")
+_MORE_IS_BETTER = (
+    "map",
+    "ap50",
+    "accuracy",
+    "acc",
+    "precision",
+    "recall",
+    "f1",
+    "auc",
+    "iou",
+    "r2",
+)
 _LESS_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "latency", "perplexity", "wer")
 
 

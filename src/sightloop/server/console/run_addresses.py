@@ -7,7 +7,7 @@ name of an attribute, with a minus in front for the greatest first. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 from urllib.parse import urlencode
 
 from sightloop.tracking.browsing import MAX_COLUMNS, Entity, RunColumn
@@ -31,7 +31,7 @@ class TableAddress(NamedTuple):
     is_deleted: bool = False
     after: str = ""
 
-    def query(self, **changes: object) -> str:
+    def query(self, **changes: Any) -> str:  # noqa: ANN401 - a template names fields
         """The address with these changes, from its question mark on."""
         asked = self._replace(**{"after": "", **changes})
         pairs = [
