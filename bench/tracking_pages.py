@@ -204,3 +204,7 @@ def ask(client: TestClient, address: str) -> float:
     answer = client.get(address)
     assert answer.status_code == 200, answer.text
     return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

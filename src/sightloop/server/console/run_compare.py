@@ -136,9 +136,10 @@ def _drawn(
     params = [name for name in apart if any(name in one.params for one in found)][:N_AXES]
     return {
         "runs": [{"id": one.run.id, "name": label(one.run.name)[:60]} for one in found],
-        "params": {name: [side.get(name, "")[:60] for side in inputs] for name in params},
-        "metrics": {
-            row.key: [None if v is None or v != v or abs(v) > 1e300 else v for v in row.values]
+        # Pairs: what turns them to JSON would sort names, and these are in the order that tells.
+        "params": [[name, [side.get(name, "")[:60] for side in inputs]] for name in params],
+        "metrics": [
+            [row.key, [None if v is None or v != v or abs(v) > 1e300 else v for v in row.values]]
             for row in metrics[:N_AXES]
-        },
+        ],
     }

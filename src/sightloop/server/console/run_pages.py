@@ -19,13 +19,14 @@ from sightloop.server.console.runs_table import took_s
 from sightloop.server.console.session import form_of, viewer_of
 from sightloop.server.context import workspace_of
 from sightloop.tracking.browsing import is_own_tag
+from sightloop.tracking.curves import telling_metrics
 from sightloop.tracking.origins import ShowOrigins, show_origins
 from sightloop.tracking.relabelling import NOTE_TAG
 from sightloop.tracking.services import PointFacts, RunFacts, ShowRun, show_run
 from sightloop.training.logs import ShowLog, show_log
 from sightloop.training.services import CancelRun, ShowJob, cancel_run, show_job
 
-N_NUMBERS = 60
+N_NUMBERS = 18
 N_PARAMS = 300
 
 
@@ -95,7 +96,10 @@ def run_tabs(facts: RunFacts) -> list[tuple[str, str, str]]:
 def _standing(request: Request[Any, Any, Any], run: str) -> dict[str, Any]:
     workspace, call = workspace_of(request), viewer_of(request).call
     facts = show_run(workspace, call, ShowRun(run=run))
-    numbers = [(key, point) for key, point in facts.metrics.items() if not key.startswith(SYSTEM)]
+    measured = {k: point for k, point in facts.metrics.items() if not k.startswith(SYSTEM)}
+    telling = telling_metrics([measured], most=len(measured))
+    order = dict.fromkeys([*telling, *measured])
+    numbers = [(key, measured[key]) for key in order]
     return {
         "run": facts.run,
         "facts": facts,

@@ -2,6 +2,7 @@
 // What goes with what among compared runs: parallel coordinates, and one parameter against a metric.
 
 const data = JSON.parse(document.getElementById("relations-data").textContent);
+for (const kind of ["params", "metrics"]) data[kind] = Object.fromEntries(data[kind]);
 const form = document.querySelector("[data-relations]");
 const metricChoice = document.getElementById("relation-metric");
 const paramChoice = document.getElementById("relation-param");
