@@ -18,6 +18,7 @@ __all__ = [
     "golden",
     "keys",
     "likeness",
+    "of_runs",
     "packaging",
     "reference",
     "registered",

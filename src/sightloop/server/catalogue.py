@@ -37,6 +37,7 @@ from sightloop.registry import (
     catalogue,
     comparison,
     gating,
+    of_runs,
     packaging,
     reproducing,
     signing,
@@ -56,9 +57,9 @@ from sightloop.review.committing import CommittedLabels
 from sightloop.server import checkup, facts, keyring, stations
 from sightloop.server.data_catalogue import DATA_SERVICES
 from sightloop.server.operations import Done, Service
+from sightloop.tracking import bands, browsing, origins, receiving, relabelling
 from sightloop.tracking import exporting as run_exports
 from sightloop.tracking import files as run_files
-from sightloop.tracking import receiving
 from sightloop.tracking import services as tracking
 from sightloop.tracking.importing import services as run_imports
 from sightloop.tracking.values import Run
@@ -182,18 +183,28 @@ SERVICES: dict[str, Service] = {
     "rollout.start": rollouts.start_rollout,
     "rollout.status": rollout_status.rollout_status,
     "rollout.watch": rollout_overview.watch_rollout,
+    "runs.bands": bands.show_bands,
+    "runs.browse": browsing.browse_runs,
     "runs.cancel": cancel_run,
+    "runs.curve-keys": bands.list_curves,
     "runs.curves": tracking.show_curves,
+    "runs.delete": relabelling.delete_runs,
     "runs.experiments": tracking.list_experiments,
     "runs.export": run_exports.export_runs,
     "runs.file": run_files.find_file,
     "runs.history": tracking.show_history,
     "runs.import": run_imports.import_runs,
     "runs.job": training.show_job,
+    "runs.keys": browsing.show_keys,
     "runs.list": tracking.list_runs,
     "runs.log": run_logs.show_log,
     "runs.metrics": tracking.show_metrics,
+    "runs.origins": origins.show_origins,
+    "runs.rename": relabelling.rename_run,
+    "runs.restore": relabelling.restore_runs,
     "runs.show": tracking.show_run,
+    "runs.tag": relabelling.tag_run,
+    "runs.versions": of_runs.versions_of_run,
     "stations.show": stations.show_stations,
     "streams.policy": streams.set_stream_policy,
     "tracking.begin": receiving.begin_tracking,

@@ -5,7 +5,8 @@ BadInput
 ├── BadRequest           the body does not fit the operation
 ├── TooLarge             the body is over the limit
 ├── BadDecision          a form asks neither to approve nor to reject
-└── TooManyRuns          more runs are to be compared than a picture holds, or fewer than two
+├── TooManyRuns          more runs are to be compared than a picture holds, or fewer than two
+└── NoRunChosen          none of the list was chosen, or a thousand of it
 Unavailable
 └── PortTaken            something else listens there
 Refused
@@ -79,6 +80,17 @@ class TooManyRuns(BadInput):
             f"{n_runs} runs were chosen; choose 2 to {most} of the list to compare them",
             n_runs=n_runs,
             most=most,
+        )
+
+
+class NoRunChosen(BadInput):
+    """A button for the chosen runs was used and none was chosen, or more than it takes."""
+
+    code = "SRV-070"
+
+    def __init__(self, *, n_runs: int) -> None:
+        super().__init__(
+            f"{n_runs} runs were chosen; choose 1 to 1000 of the list first", n_runs=n_runs
         )
 
 

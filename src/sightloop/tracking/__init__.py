@@ -6,7 +6,9 @@ points are only ever added, and artifacts are names for blobs.
 
 __all__ = [
     "artifacts",
+    "bands",
     "batches",
+    "browsing",
     "curves",
     "errors",
     "experiments",
@@ -18,8 +20,10 @@ __all__ = [
     "logged_models",
     "model_search",
     "modelling",
+    "origins",
     "points",
     "receiving",
+    "relabelling",
     "services",
     "store",
     "tables",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,6 +28,88 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: list[int]
     values: list[float | None]
     """None where the value was not a finite number: the line has a gap there."""
+
+
+class Stretch(NamedTuple):
+    """Neighbouring points of a curve, summed up; where none was a finite number, without values."""
+
+    step: int
+    at_ms: int
+    mean: float | None
+    least: float | None
+    greatest: float | None
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric over a run in stretches; the lists are equally long."""
+
+    key: str
+    n_points: int
+    """How many were logged."""
+    steps: list[int]
+    at_ms: list[int]
+    values: list[float | None]
+    """The mean of each stretch; None where no value was a finite number."""
+    lows: list[float | None] | None
+    highs: list[float | None] | None
+    """None where every point is a stretch of its own."""
+
+
+def band_of(
+    key: str,
+    *,
+    steps: NDArray[np.int64],
+    at_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
+    limit: int,
+) -> Band:
+    """The curve in at most `limit` stretches of equally many points.
+
+    Args:
+        key: the metric's name.
+        steps: (n,): ascending.
+        at_ms: (n,): when each was logged.
+        values: (n,): anything a float can be.
+        limit: at least 1.
+    """
+    n = len(values)
+    if n <= limit:
+        finite = [float(value) if np.isfinite(value) else None for value in values]
+        return Band(
+            key=key,
+            n_points=n,
+            steps=steps.tolist(),
+            at_ms=at_ms.tolist(),
+            values=finite,
+            lows=None,
+            highs=None,
+        )
+    edges = np.linspace(0, n, limit + 1).astype(int)
+    stretches = [
+        _stretch(int(steps[start]), int(at_ms[start]), values[start:end])
+        for start, end in pairwise(edges)
+    ]
+    return band_of_stretches(key, n_points=n, stretches=stretches)
+
+
+def band_of_stretches(key: str, *, n_points: int, stretches: Sequence[Stretch]) -> Band:
+    """The stretches, column by column."""
+    return Band(
+        key=key,
+        n_points=n_points,
+        steps=[one.step for one in stretches],
+        at_ms=[one.at_ms for one in stretches],
+        values=[one.mean for one in stretches],
+        lows=[one.least for one in stretches],
+        highs=[one.greatest for one in stretches],
+    )
+
+
+def _stretch(step: int, at_ms: int, values: NDArray[np.float64]) -> Stretch:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Stretch(step, at_ms, None, None, None)
+    return Stretch(step, at_ms, float(finite.mean()), float(finite.min()), float(finite.max()))
 
 
 def thin_curve(
@@ -104,6 +188,33 @@ def _rank(key: str) -> tuple[int, bool, bool, str]:
     name = key.lower()
     telling = next((i for i, part in enumerate(_TELLING) if part in name), len(_TELLING))
     return telling, not key.startswith("best/"), "val" not in name, key
+
+
+_MORE_IS_BETTER = (
+    "map",
+    "ap50",
+    "accuracy",
+    "acc",
+    "precision",
+    "recall",
+    "f1",
+    "auc",
+    "iou",
+    "r2",
+)
+_LESS_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "latency", "perplexity", "wer")
+
+
+def better(key: str) -> Literal["more", "less"] | None:
+    """Whether more or less of this metric is better, as its name tells; None where it does not.
+
+    >>> better("metrics/mAP50(B)"), better("val/box_loss"), better("lr/pg0")
+    ('more', 'less', None)
+    """
+    words = re.split(r"[^a-z0-9]+", key.rpartition("/")[2].lower())
+    if any(word.endswith(_LESS_IS_BETTER) for word in words):
+        return "less"
+    return "more" if any(word.startswith(_MORE_IS_BETTER) for word in words) else None
 
 
 def differing(sides: Sequence[Mapping[str, str]]) -> list[str]:

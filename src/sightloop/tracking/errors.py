@@ -171,6 +171,7 @@ class BadFilter(BadInput):
     code = "TRACK-021"
 
     def __init__(self, *, text: str, at: int, problem: str) -> None:
+        self.at, self.problem = at + 1, problem
         around = f"{text[max(at - 20, 0) : at]}<here>{text[at : at + 20]}"
         super().__init__(
             f"the filter cannot be used, at character {at + 1}: {problem} ({around!r})",

@@ -81,6 +81,13 @@ class RunWithFacts(NamedTuple):
     """The newest point of each metric."""
 
 
+class FoundIds(NamedTuple):
+    """A page of runs by their ids; the token asks for the next and is empty after the last."""
+
+    ids: list[str]
+    next_token: str
+
+
 class FoundRuns(NamedTuple):
     """A page of runs; the token asks for the next and is empty after the last."""
 
@@ -113,10 +120,36 @@ def search_runs(
         BadFilter: the filter or the order cannot be read.
         BadPageToken: the token is none, or was made for another order.
     """
-    sortings = parse_order(order_by, RUNS)
+    found = find_run_ids(
+        tx,
+        experiment_ids=experiment_ids,
+        conditions=parse_filter(filter_text, RUNS),
+        sortings=parse_order(order_by, RUNS),
+        is_deleted=is_deleted,
+        limit=limit,
+        token=token,
+    )
+    return FoundRuns(with_facts(tx, found.ids), found.next_token)
+
+
+def find_run_ids(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[int] | None,
+    conditions: Sequence[Comparison] = (),
+    sortings: Sequence[Sorting] = (),
+    is_deleted: bool | None = False,
+    limit: int = 1000,
+    token: str = "",
+) -> FoundIds:
+    """The ids of the runs that fit; None for `experiment_ids` means every experiment.
+
+    Raises:
+        BadPageToken: the token is none, or was made for another order.
+    """
     order = order_of(sortings)
     after = decode_token(token, order=order)
-    query = _fitting(tx, experiment_ids, parse_filter(filter_text, RUNS), is_deleted)
+    query = _fitting(tx, experiment_ids, conditions, is_deleted)
     keys, joins = _keys(sortings)
     for table, condition in joins:
         query = query.outerjoin(table, condition)
@@ -131,7 +164,7 @@ def search_runs(
     next_token = ""
     if len(rows) > limit:
         next_token = encode_token(Page(list(page[-1][1:]), order))
-    return FoundRuns(with_facts(tx, [row[0] for row in page]), next_token)
+    return FoundIds([row[0] for row in page], next_token)
 
 
 def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
@@ -156,11 +189,13 @@ def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
 
 def _fitting(
     tx: Tx,
-    experiment_ids: Sequence[int],
+    experiment_ids: Sequence[int] | None,
     conditions: Sequence[Comparison],
     is_deleted: bool | None,
 ) -> Select[Any]:
-    query = select(runs.c.id).where(runs.c.experiment.in_(experiment_ids))
+    query = select(runs.c.id)
+    if experiment_ids is not None:
+        query = query.where(runs.c.experiment.in_(experiment_ids))
     if is_deleted is not None:
         query = query.where(runs.c.is_deleted == is_deleted)
     for one in conditions:
@@ -189,7 +224,7 @@ def _condition(tx: Tx, one: Comparison) -> Column:
     return exists().where(mine, compare(tx, table.c.value, one))
 
 
-_STATUS = {
+STATUS = {
     "running": "RUNNING",
     "scheduled": "SCHEDULED",
     "finished": "FINISHED",
@@ -203,7 +238,7 @@ def _attribute(name: str) -> Column:
         "run_id": runs.c.id,
         "run_name": runs.c.name,
         "user_id": runs.c.user,
-        "status": case(_STATUS, value=runs.c.state),
+        "status": case(STATUS, value=runs.c.state),
         "start_time": runs.c.started_at_ms,
         "end_time": runs.c.ended_at_ms,
         "artifact_uri": joined(

@@ -1,13 +1,12 @@
 "use strict";
 // Curves of runs: one chart for metrics with one prefix, or one for each metric over several runs.
-// They are drawn anew when the piece of the page that tells of the run has come again.
+// A chart is read when it comes into view, and again when something may have been added to it.
 
 const COLOURS = {
   light: ["#3f6894", "#b45f06", "#1c6e40", "#8a3fa0", "#b3261e", "#14808a", "#7a6a00", "#5a6778"],
   dark: ["#8fb4dd", "#efab67", "#6dd099", "#d29be6", "#ff8b82", "#66cbd4", "#d8c75a", "#a3afbd"],
 };
 const DASHES = [[], [6, 4], [2, 3]];
-const MOST_LINES = 12;
 const HEIGHT = 230;
 const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat();
 
@@ -20,29 +19,54 @@ function colourOf(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// Past the eighth line, hues a golden angle apart: neighbours never look alike.
+function lineColour(index) {
+  const colours = COLOURS[isDark() ? "dark" : "light"];
+  return colours[index] || `hsl(${Math.round(index * 137.5) % 360} 60% ${isDark() ? 68 : 38}%)`;
+}
+
 function clipped(text, limit) {
   return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
 }
 
-// Lines by the chart they belong to: {title, unit, lines: [{label, x, y}]}.
-function chartsOf(runs, eachMetric) {
-  const charts = new Map();
-  for (const run of runs) {
-    for (const curve of run.curves) {
-      const title = eachMetric ? curve.key : curve.chart;
-      const label = eachMetric ? run.name : curve.key.slice(curve.chart ? curve.chart.length + 1 : 0);
-      let part = 0;
-      let chart;
-      do {
-        const name = part ? `${title} (${part + 1})` : title;
-        if (!charts.has(name)) charts.set(name, { title: name || "metrics", unit: curve.unit, lines: [] });
-        chart = charts.get(name);
-        part += 1;
-      } while (chart.lines.length >= MOST_LINES);
-      chart.lines.push({ label: clipped(label, 40), x: curve.x, y: curve.y });
-    }
+function shown(value) {
+  return value === null || value === undefined ? "–" : Number(value.toPrecision(5)).toString();
+}
+
+// What the controls say; kept for the next page that draws curves.
+const controls = document.querySelector("[data-curve-controls]");
+const chosen = { smooth: 0, axis: "step", log: false, band: true, names: "" };
+function readControls() {
+  if (!controls) return;
+  chosen.smooth = Number(controls.elements.smooth.value);
+  chosen.axis = controls.elements.axis.value;
+  chosen.log = controls.elements.log.checked;
+  chosen.band = controls.elements.band.checked;
+  chosen.names = controls.elements.names.value.toLowerCase();
+  controls.querySelector("[data-smooth-said]").textContent = chosen.smooth.toFixed(2);
+}
+try {
+  const before = JSON.parse(localStorage.getItem("curves") || "{}");
+  if (controls) {
+    if (before.smooth) controls.elements.smooth.value = before.smooth;
+    if (["step", "relative", "wall"].includes(before.axis)) controls.elements.axis.value = before.axis;
+    controls.elements.log.checked = before.log === true;
+    controls.elements.band.checked = before.band !== false;
   }
-  return [...charts.values()];
+} catch { /* What was kept is not ours: begin anew. */ }
+readControls();
+
+// An exponential mean that is not drawn to zero at its beginning, as TensorBoard's.
+function smoothed(values, weight) {
+  if (!weight) return values;
+  let last = 0;
+  let n = 0;
+  return values.map((value) => {
+    if (value === null) return null;
+    last = last * weight + (1 - weight) * value;
+    n += 1;
+    return last / (1 - weight ** n);
+  });
 }
 
 function axis(label, more) {
@@ -54,56 +78,114 @@ function axis(label, more) {
   };
 }
 
-function shown(value) {
-  return value === null || value === undefined ? "–" : Number(value.toPrecision(5)).toString();
+function placesOf(curve, startedMs, kind) {
+  if (kind === "step") return curve.step;
+  if (kind === "wall") return curve.at_ms.map((at) => at / 1000);
+  return curve.at_ms.map((at) => (at - startedMs) / 1000);
 }
 
-function optionsFor(chart, width) {
-  const colours = COLOURS[isDark() ? "dark" : "light"];
-  const name = chart.unit === "s" ? "time since the run began (s)" : "step";
+// Where steps were not counted, all points lie on one: only time tells them apart.
+function kindOf(lines) {
+  const hasSteps = lines.some((line) => line.curve.step[0] !== line.curve.step[line.curve.step.length - 1]);
+  return chosen.axis === "step" && !hasSteps ? "relative" : chosen.axis;
+}
+
+const positive = (values) => (chosen.log ? values.map((value) => (value > 0 ? value : null)) : values);
+
+// Series and columns of a chart: of each line its mean, and where asked the raw line and the band.
+function partsOf(lines, kind) {
+  const parts = { series: [], tables: [], bands: [] };
+  const add = (places, values, series) => {
+    parts.tables.push([places, positive(values)]);
+    return parts.series.push({ spanGaps: false, value: (_, value) => shown(value), ...series });
+  };
+  for (const line of lines) {
+    const { curve } = line;
+    const places = placesOf(curve, line.startedMs, kind);
+    const stroke = lineColour(line.colour);
+    const faint = { stroke, alpha: 0.25, width: 1, points: { show: false }, class: "extra", label: `${line.label} raw` };
+    if (chosen.band && curve.low) {
+      const none = { ...faint, width: 0, label: `${line.label} range` };
+      const high = add(places, curve.high, none);
+      const low = add(places, curve.low, none);
+      parts.bands.push({ series: [high, low], fill: withAlpha(stroke, 0.16) });
+    }
+    if (chosen.smooth) add(places, curve.y, faint);
+    add(places, smoothed(curve.y, chosen.smooth), {
+      label: line.label, stroke, width: 2, dash: DASHES[Math.floor(line.colour / 8) % DASHES.length],
+      points: { show: places.length < 30, size: 5 },
+    });
+  }
+  return parts;
+}
+
+function withAlpha(colour, alpha) {
+  if (colour.startsWith("#")) return colour + Math.round(alpha * 255).toString(16).padStart(2, "0");
+  return colour.replace(")", ` / ${alpha})`);
+}
+
+function optionsFor(parts, kind, width, hasLegend) {
+  const names = { step: "step", wall: "time of day", relative: "time since the run began (s)" };
   return {
-    width, height: HEIGHT, scales: { x: { time: false } },
-    cursor: { sync: { key: "curves" } },
+    width, height: HEIGHT, scales: { x: { time: kind === "wall" }, y: chosen.log ? { distr: 3 } : {} },
+    cursor: { sync: { key: "curves" } }, legend: { show: hasLegend }, bands: parts.bands,
     axes: [
-      axis(name, chart.unit === "s" ? {} : { incrs: WHOLE_STEPS }),
-      axis("value", { values: (_, ticks) => ticks.map(shown) }),
+      axis(names[kind], kind === "step" ? { incrs: WHOLE_STEPS } : {}),
+      axis("value", chosen.log ? {} : { values: (_, ticks) => ticks.map(shown) }),
     ],
-    series: [
-      { label: chart.unit === "s" ? "s" : "step", value: (_, value) => shown(value) },
-      ...chart.lines.map((line, index) => ({
-        label: line.label, stroke: colours[index % colours.length], width: 2,
-        dash: DASHES[Math.floor(index / colours.length) % DASHES.length],
-        points: { show: line.x.length < 30, size: 5 }, spanGaps: false,
-        value: (_, value) => shown(value),
-      })),
-    ],
+    series: [{ label: kind === "step" ? "step" : "s", ...(kind === "wall" ? {} : { value: (_, value) => shown(value) }) }, ...parts.series],
   };
 }
 
-function dataOf(chart) {
-  // A step that one line lacks is no gap in it; a value that was not a number is one.
-  return uPlot.join(chart.lines.map((line) => [line.x, line.y]));
+const legend = document.querySelector("[data-legend]");
+const legendButtons = legend ? [...legend.querySelectorAll("[data-run]")] : [];
+const hidden = new Set();
+function paintLegend() {
+  legendButtons.forEach((button, index) => { button.querySelector(".mark").style.background = lineColour(index); });
 }
+legend?.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-run]");
+  if (!button) return;
+  const isShown = button.getAttribute("aria-pressed") === "true";
+  button.setAttribute("aria-pressed", String(!isShown));
+  hidden[isShown ? "add" : "delete"](button.dataset.run);
+  redrawAll();
+});
+paintLegend();
 
-class Curves {
-  constructor(place) {
-    this.place = place;
-    this.drawn = new Map();
-    this.text = "";
-    this.isBusy = false;
+// One chart: its frame is there at once, its curves when it comes into view.
+class Chart {
+  constructor(facts, place, eachMetric) {
+    Object.assign(this, { facts, eachMetric, isSeen: false, text: "", runs: [] });
+    this.figure = document.createElement("figure");
+    this.figure.chart = this;
+    const caption = document.createElement("figcaption");
+    caption.textContent = clipped(facts.title, 80);
+    this.body = document.createElement("div");
+    this.body.className = "chart-body";
+    this.figure.append(caption, this.body);
+    place.append(this.figure);
+    watching.observe(this.figure);
+    this.filter();
   }
 
-  async refresh() {
-    if (this.isBusy) return;
+  filter() {
+    this.figure.hidden = Boolean(chosen.names) && !this.facts.lines.some(([, key]) => key.toLowerCase().includes(chosen.names));
+  }
+
+  address() {
+    const runs = [...new Set(this.facts.lines.map(([run]) => run))].map((run) => ["run", run]);
+    const keys = [...new Set(this.facts.lines.map(([, key]) => key))].map((key) => ["key", key]);
+    return `/runs/curves?${new URLSearchParams([...runs, ...keys])}`;
+  }
+
+  async read() {
+    if (!this.isSeen || this.isBusy || this.figure.hidden) return;
     this.isBusy = true;
     try {
-      const answer = await fetch(this.place.dataset.curves, { headers: { accept: "application/json" } });
-      if (!answer.ok) return;
-      const text = await answer.text();
-      if (text === this.text) return;
-      this.text = text;
-      this.charts = chartsOf(JSON.parse(text).runs, "eachMetric" in this.place.dataset);
-      this.draw();
+      const answer = await fetch(this.address(), { headers: { accept: "application/json" } });
+      const text = answer.ok ? await answer.text() : this.text;
+      if (text !== this.text) { this.text = text; this.runs = JSON.parse(text).runs; this.draw(); }
     } catch {
       // The server does not answer: the next refresh tries again, and the page says so already.
     } finally {
@@ -111,50 +193,84 @@ class Curves {
     }
   }
 
+  lines() {
+    const found = new Map(this.runs.flatMap((run) => run.curves.map((curve) => [`${run.run}\n${curve.key}`, { run, curve }])));
+    return this.facts.lines.flatMap(([run, key], index) => {
+      const known = found.get(`${run}\n${key}`);
+      if (!known || hidden.has(run) || !known.curve.step.length) return [];
+      const inLegend = legendButtons.findIndex((button) => button.dataset.run === run);
+      const name = this.eachMetric ? known.run.name : key.slice(this.facts.group ? this.facts.group.length + 1 : 0);
+      return [{ label: clipped(name, 40), curve: known.curve, startedMs: known.run.started_ms, colour: inLegend < 0 ? index : inLegend }];
+    });
+  }
+
   draw() {
-    if (!this.charts) return;
-    this.place.querySelector("[data-none]")?.toggleAttribute("hidden", this.charts.length > 0);
-    const added = [];
-    for (const [index, chart] of this.charts.entries()) {
-      const known = this.drawn.get(index);
-      const labels = [chart.title, ...chart.lines.map((line) => line.label)].join("\n");
-      if (known && known.labels === labels) known.plot.setData(dataOf(chart));
-      else added.push([index, chart, labels, this.frame(index, chart)]);
+    if (!this.runs.length) return;
+    this.plot?.destroy();
+    this.plot = null;
+    const lines = this.lines();
+    if (!lines.length) return;
+    const kind = kindOf(lines);
+    const parts = partsOf(lines, kind);
+    const width = Math.max(this.figure.clientWidth - 16, 200);
+    this.plot = new uPlot(optionsFor(parts, kind, width, !legend), uPlot.join(parts.tables), this.body);
+    this.plot.root.setAttribute("role", "img");
+    const names = lines.map((line) => line.label).join(", ");
+    this.plot.root.setAttribute("aria-label", clipped(`Curves of ${this.facts.title}: ${names}`, 300));
+  }
+}
+
+const watching = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    target.chart.isSeen = isIntersecting;
+    if (isIntersecting) target.chart.read();
+  }
+}, { rootMargin: "200px" });
+
+class Curves {
+  constructor(place) {
+    Object.assign(this, { place, charts: new Map() });
+    if (place.dataset.every) setInterval(() => this.refresh(), 1000 * Number(place.dataset.every));
+  }
+
+  async refresh() {
+    if (this.isBusy || document.hidden) return;
+    this.isBusy = true;
+    try {
+      const answer = await fetch(`/runs/charts?${this.place.dataset.curves}`, { headers: { accept: "application/json" } });
+      if (answer.ok) this.show((await answer.json()).charts);
+    } catch {
+      // As above.
+    } finally {
+      this.isBusy = false;
     }
-    // Only with every frame in its place is it known how wide each of them is.
-    for (const [index, chart, labels, figure] of added) this.plot(index, chart, labels, figure);
   }
 
-  frame(index, chart) {
-    const before = this.drawn.get(index);
-    before?.plot.destroy();
-    const figure = document.createElement("figure");
-    const caption = document.createElement("figcaption");
-    caption.textContent = clipped(chart.title, 80);
-    figure.append(caption);
-    if (before) before.figure.replaceWith(figure);
-    else this.place.append(figure);
-    return figure;
+  show(charts) {
+    this.place.querySelector("[data-none]")?.toggleAttribute("hidden", charts.length > 0);
+    const eachMetric = this.place.dataset.curves.includes("each=metric");
+    for (const facts of charts) {
+      const known = this.charts.get(facts.title);
+      if (!known) this.charts.set(facts.title, new Chart(facts, this.place, eachMetric));
+      else { known.facts = facts; known.read(); }
+    }
   }
 
-  plot(index, chart, labels, figure) {
-    const plot = new uPlot(optionsFor(chart, Math.max(figure.clientWidth - 16, 200)), dataOf(chart), figure);
-    plot.root.setAttribute("role", "img");
-    plot.root.setAttribute("aria-label", clipped(`Curves of ${chart.title}: ${chart.lines.map((line) => line.label).join(", ")}`, 300));
-    this.drawn.set(index, { plot, figure, labels });
-  }
-
-  // Colours and widths are baked in when a chart is made.
-  again() {
-    for (const { plot, figure } of this.drawn.values()) { plot.destroy(); figure.remove(); }
-    this.drawn.clear();
-    this.draw();
+  redraw() {
+    for (const chart of this.charts.values()) { chart.filter(); if (!chart.figure.hidden) { chart.draw(); chart.read(); } }
   }
 }
 
 const places = [...document.querySelectorAll("[data-curves]")].map((place) => new Curves(place));
 const refreshAll = () => places.forEach((curves) => curves.refresh());
-const redrawAll = () => places.forEach((curves) => curves.again());
+const redrawAll = () => { paintLegend(); places.forEach((curves) => curves.redraw()); };
+
+controls?.addEventListener("submit", (event) => event.preventDefault());
+controls?.addEventListener("input", () => {
+  readControls();
+  localStorage.setItem("curves", JSON.stringify({ ...chosen, names: "" }));
+  requestAnimationFrame(redrawAll);
+});
 
 let widthTimer = 0;
 let width = innerWidth;

@@ -1,0 +1,127 @@
+"""What the address of the table of runs says: the whole state of the page, so it can be shared.
+
+A column is written `metrics.NAME`, `params.NAME` or `tags.NAME`, an order the same way or as the
+name of an attribute, with a minus in front for the greatest first. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, get_args
+from urllib.parse import urlencode
+
+from sightloop.tracking.browsing import MAX_COLUMNS, Entity, RunColumn
+from sightloop.tracking.values import RunState
+
+STATES: tuple[RunState, ...] = get_args(RunState)
+ATTRIBUTES = ("run_name", "status", "start_time", "user_id")
+"""What else the table can be sorted by."""
+_ENTITIES: Mapping[str, Entity] = {"metrics": "metric", "params": "param", "tags": "tag"}
+_PREFIXES: Mapping[Entity, str] = {entity: prefix for prefix, entity in _ENTITIES.items()}
+
+
+class TableAddress(NamedTuple):
+    """Which runs, in which order, with which columns; None means the columns that tell most."""
+
+    filter: str = ""
+    experiment: str = ""
+    state: RunState | None = None
+    sort: str = ""
+    columns: tuple[RunColumn, ...] | None = None
+    is_deleted: bool = False
+    after: str = ""
+
+    def query(self, **changes: Any) -> str:  # noqa: ANN401 - a template names fields
+        """The address with these changes, from its question mark on."""
+        asked = self._replace(**{"after": "", **changes})
+        pairs = [
+            ("filter", asked.filter),
+            ("experiment", asked.experiment),
+            ("state", asked.state or ""),
+            ("sort", asked.sort),
+            *(("col", column_text(one)) for one in asked.columns or ()),
+            ("deleted", "1" if asked.is_deleted else ""),
+            ("after", asked.after),
+        ]
+        return "?" + urlencode([(name, value) for name, value in pairs if value])
+
+    def sorted_by(self, field: str, *, greatest_first: bool) -> str:
+        """The address in the order of the field, or in the opposite one if it is in that."""
+        ways = (f"-{field}", field) if greatest_first else (field, f"-{field}")
+        return self.query(sort=ways[1] if self.sort == ways[0] else ways[0])
+
+    def direction(self, field: str) -> str:
+        """What `aria-sort` says of the field's column."""
+        return {field: "ascending", f"-{field}": "descending"}.get(self.sort, "none")
+
+
+def read_address(pairs: Iterable[tuple[str, str]]) -> TableAddress:
+    """The address that these pairs of a query make; what means nothing is left out.
+
+    >>> read_address([("col", "metrics.val/loss"), ("col", "nonsense"), ("state", "odd")]).columns
+    (RunColumn(entity='metric', key='val/loss'),)
+    """
+    asked: dict[str, list[str]] = {}
+    for name, value in pairs:
+        asked.setdefault(name, []).append(value)
+
+    def last(name: str) -> str:
+        return asked.get(name, [""])[-1]
+
+    columns = [column_of(text) for text in dict.fromkeys(asked.get("col", []))]
+    known = tuple(one for one in columns if one is not None)[:MAX_COLUMNS]
+    return TableAddress(
+        filter=last("filter").strip(),
+        experiment=last("experiment"),
+        state=next((state for state in STATES if state == last("state")), None),
+        sort=last("sort") if order_of(last("sort")) else "",
+        columns=known or None,
+        is_deleted=last("deleted") == "1",
+        after=last("after"),
+    )
+
+
+def column_of(text: str) -> RunColumn | None:
+    """The column of that text; None for a text that names none.
+
+    >>> column_of("params.lr0"), column_of("params.")
+    (RunColumn(entity='param', key='lr0'), None)
+    """
+    prefix, _, key = text.partition(".")
+    entity = _ENTITIES.get(prefix)
+    return RunColumn(entity=entity, key=key) if entity and key else None
+
+
+def column_text(column: RunColumn) -> str:
+    """The column as addresses write it.
+
+    >>> column_text(RunColumn(entity="tag", key="line"))
+    'tags.line'
+    """
+    return f"{_PREFIXES[column.entity]}.{column.key}"
+
+
+def order_of(sort: str) -> str:
+    """The order as MLflow's language writes it; empty for one that cannot be.
+
+    >>> order_of("-metrics.val/loss"), order_of("start_time"), order_of("-nonsense")
+    ('metrics.`val/loss` DESC', 'start_time ASC', '')
+    """
+    direction = "DESC" if sort.startswith("-") else "ASC"
+    field = sort.removeprefix("-")
+    if field in ATTRIBUTES:
+        return f"{field} {direction}"
+    column = column_of(field)
+    if column is None or ("`" in column.key and '"' in column.key):
+        return ""
+    return f"{filter_name(column)} {direction}"
+
+
+def filter_name(column: RunColumn) -> str:
+    """The column as a filter names it.
+
+    >>> filter_name(RunColumn(entity="metric", key="metrics/mAP50(B)"))
+    'metrics.`metrics/mAP50(B)`'
+    """
+    quote = '"' if "`" in column.key else "`"
+    return f"{_PREFIXES[column.entity]}.{quote}{column.key}{quote}"
