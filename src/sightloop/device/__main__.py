@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from sightloop.device.agent import run_agent
 from sightloop.device.settings import AgentSettings, parse_stream, settings_for
+from sightloop.device.settings_file import read_settings_file
+from sightloop.device.sources.declared import located, parse_source
+from sightloop.device.token_source import enrol_token
 from sightloop.kernel.errors import SightloopError
 
 _FLAGS = {
     "server": "URL of the control plane",
-    "enrol_token": "one-time token, needed when the home folder is new; never kept",
+    "enrol_token": "one-time token; everybody on this machine can read it here: "
+    "better --enrol-token-file",
     "name": "what people call this device",
     "device_class": "what kind of machine this is, as gates and rollouts name it",
     "host": "address to listen on",
@@ -32,6 +38,9 @@ _FLAGS = {
     "spool_bytes": "disk space for what the server has not confirmed",
     "health_every_s": "length of a health window in seconds",
     "forward_every_s": "longest wait before spooled messages are sent on",
+    "results_bytes": "disk space for the results of each source",
+    "results_file_bytes": "length at which a file of results is closed",
+    "results_file_s": "age in seconds at which a file of results is closed",
 }
 
 
@@ -40,14 +49,30 @@ def main(arguments: list[str]) -> int:
     given = vars(_parser().parse_args(arguments))
     home = Path(given.pop("home")).absolute()
     try:
-        streams = [parse_stream(text) for text in given.pop("stream") or []]
-        if streams:
-            given["streams"] = [msgspec.structs.asdict(stream) for stream in streams]
-        settings = settings_for(home, given)
+        settings = settings_for(home, _settings_given(home, given))
     except SightloopError as error:
         sys.stderr.write(f"{error.code} {error.message}\n")
         return 1
     return run_agent(settings)
+
+
+def _settings_given(home: Path, given: dict[str, Any]) -> dict[str, object]:
+    """Fields of `AgentSettings`: those of the settings file, overridden by flags."""
+    streams = [parse_stream(text) for text in given.pop("stream") or []]
+    sources = [parse_source(text) for text in given.pop("source") or []]
+    config, token_file = given.pop("config", ""), given.pop("enrol_token_file", "")
+    settings = read_settings_file(Path(config)) if config else {}
+    if streams:
+        settings["streams"] = [msgspec.structs.asdict(stream) for stream in streams]
+    if sources:
+        settings["sources"] = [
+            {**msgspec.structs.asdict(source), "url": located(source.url, str(Path.cwd()))}
+            for source in sources
+        ]
+    token = enrol_token(
+        home, flag=given.pop("enrol_token", ""), file=token_file, environment=os.environ
+    )
+    return {**settings, **given, "enrol_token": token}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +89,20 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="a camera: its name, its slot (main), and the slice whose reference fits it; "
         "may be given several times",
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        metavar="[NAME=]URL",
+        default=None,
+        help="a camera (rtsp://, http://, /dev/video0), a film or a folder that the agent reads "
+        "itself, for the stream NAME; may be given several times",
+    )
+    parser.add_argument("--config", help="settings as a TOML file; flags count more")
+    parser.add_argument(
+        "--enrol-token-file",
+        help="file that holds the one-time token, read while the home folder is new; - reads "
+        "standard input. The variable SIGHTLOOP_ENROL_TOKEN does as well",
     )
     defaults = msgspec.structs.asdict(AgentSettings(home=""))
     for name, meaning in _FLAGS.items():

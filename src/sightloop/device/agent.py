@@ -39,6 +39,7 @@ from sightloop.device.recorder import Recorder
 from sightloop.device.repeating import RepeatingThread
 from sightloop.device.server_link import ServerLink
 from sightloop.device.settings import AgentSettings, keep_settings
+from sightloop.device.sources.sources import Sources
 from sightloop.device.spool import Spool
 from sightloop.device.state import Installed, StateFile
 from sightloop.device.status import AgentStatus, SpoolStatus, report_of, status_of
@@ -126,16 +127,19 @@ class Agent:
             current = self._state.now.slot(name).current
             if current is not None:
                 slot.begin(current)
+        app = self._make_app()
         for station in self._stations:
             station.start()
+        self._sources.start()
         ticking = asyncio.create_task(self._tick())
         self._log.event("agent.serving", device=self._device, url=url_of(listener))
-        await _serve_http(self._make_app(), listener)
+        await _serve_http(app, listener)
         self._log.event("agent.stopping", device=self._device)
         ticking.cancel()
         await self._stop()
 
     async def _stop(self) -> None:
+        await self._sources.stop()
         stopping = [asyncio.to_thread(one.stop, timeout_s=STOP_S) for one in self._stations]
         await asyncio.gather(*stopping)
         for slot in self._slots.values():
@@ -200,6 +204,14 @@ class Agent:
             recorder=self._recorder,
             clock=self._clock,
             status=self._status,
+        )
+        self._sources = Sources(
+            self._settings,
+            front,
+            home=self._home,
+            clock=self._clock,
+            log=self._log,
+            new_rng=_rng,
         )
         return make_app(front, OipRoutes(front).routes())
 
@@ -287,6 +299,7 @@ class Agent:
             ),
             n_kept=self._recorder.n_kept,
             n_not_redacted=self._recorder.n_not_redacted,
+            sources=self._sources.status(),
         )
 
 

@@ -1,7 +1,8 @@
 """What can go wrong on a device, by what the reader of the message can do about it.
 
-Three audiences: whoever starts the agent (DEV-00x), the server's operator, who sees why a bundle
+The audiences: whoever starts the agent (DEV-00x), the server's operator, who sees why a bundle
 was not put to work (DEV-02x to DEV-04x), and the client of the HTTP interface (DEV-05x, DEV-06x).
+Whoever looks after the cameras reads DEV-08x.
 """
 
 from __future__ import annotations
@@ -454,3 +455,15 @@ class UnknownStream(NotFound):
 
     def __init__(self, *, stream: str, streams: list[str]) -> None:
         super().__init__(what="stream", name=stream, hint=f"declared are: {', '.join(streams)}")
+
+
+# --- reading sources -----------------------------------------------------------------------------
+
+
+class SourceLost(Unavailable):
+    """A camera, film or folder gives nothing more for now; it is opened again after a while."""
+
+    code = "DEV-080"
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason, reason=reason)

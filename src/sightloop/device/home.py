@@ -8,6 +8,8 @@ home/
   metadata/         the update metadata cache
   bundles/          verified bundles, by digest; `incoming/` holds downloads
   spool/            messages and images the server has not confirmed
+  sources/          what of each folder was looked at already
+  results/          what was found in the pictures of each source
   lock              held while an agent runs
 """
 
@@ -73,6 +75,16 @@ class Home:
         """What waits for the server."""
         return self.root / "spool"
 
+    @property
+    def sources(self) -> Path:
+        """What of each folder, and which films, were looked at already."""
+        return self.root / "sources"
+
+    @property
+    def results(self) -> Path:
+        """What was found in the pictures of each source, a folder each."""
+        return self.root / "results"
+
     def read_identity(self) -> Identity | None:
         """Who the device is; None before enrolment.
 
@@ -108,7 +120,7 @@ def open_home(root: Path) -> Iterator[Home]:
             raise HomeInUse(home=str(root), holder=holder or "process unknown") from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
-        for folder in (home.metadata, home.bundles, home.spool):
+        for folder in (home.metadata, home.bundles, home.spool, home.sources):
             folder.mkdir(exist_ok=True)
         yield home
     finally:

@@ -7,10 +7,7 @@ computed when the answer is on its way. It ends with the supervisor, however tha
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +41,7 @@ from sightloop.device.messages import (
     frame,
     read_to_worker,
 )
+from sightloop.device.parent import end_with_parent
 from sightloop.device.tuned import Choice
 from sightloop.device.windows import MeasureFacts, ReferenceFacts, on_grid
 from sightloop.inference.containers import read_outline
@@ -83,7 +81,7 @@ class Model(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """Serve over the inherited socket until it closes; `arguments` are its and the memory's fds."""
-    _end_with_parent()
+    end_with_parent()
     channel = Channel(socket.socket(fileno=int(arguments[0])))
     messages = iter(channel)
     start = next(messages, None)
@@ -353,19 +351,6 @@ def _redacted(
     buffers.write(message.buffer, content)
     return Redacted(message.id, len(content))
 
-
-def _end_with_parent() -> None:
-    """Be killed when the supervisor dies, even in the middle of a run that never returns."""
-    # Ctrl-C and service managers signal the whole group; when to end is the supervisor's to say.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # it died before the line above
-            os._exit(1)
-
-
-_PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from msgspec import Meta
 from sightloop.contracts.check_in import StreamDeclaration
 from sightloop.contracts.decode import decode, encode
 from sightloop.device.errors import BadSetting
+from sightloop.device.sources.declared import SourceDeclaration
 from sightloop.kernel.files import write_atomic
 
 FORMAT: Literal["sightloop.agent-settings/1"] = "sightloop.agent-settings/1"
@@ -65,6 +66,14 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Length of a health window."""
     forward_every_s: Seconds = 5.0
     """Longest wait before spooled messages are sent on."""
+    sources: Annotated[list[SourceDeclaration], Meta(max_length=64)] = []
+    """Cameras, films and folders the agent reads itself; each is a stream of its name."""
+    results_bytes: Bytes = 256 * MiB
+    """Disk space for what was found in the pictures of one source; the oldest goes first."""
+    results_file_bytes: Bytes = 8 * MiB
+    """A file of results that would be longer is closed, and the next one begun."""
+    results_file_s: Seconds = 3600.0
+    """A file of results this old is closed."""
 
     def slots(self) -> list[str]:
         """The slots the streams feed, in the order they were declared."""
@@ -103,7 +112,7 @@ def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
     """What is kept in `home`, overridden by what is given now (fields of `AgentSettings`).
 
     Raises:
-        BadSetting: a value is unknown, out of its bounds, or names a stream twice.
+        BadSetting: a value is unknown, out of its bounds, or names a stream or source twice.
         WrongFormat: the kept settings are not readable by this version.
     """
     kept = msgspec.structs.asdict(_kept(home))
@@ -111,6 +120,8 @@ def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
         settings = msgspec.convert({**kept, **given, "home": str(home)}, AgentSettings)
     except msgspec.ValidationError as error:
         raise BadSetting(setting="setting", value=_path_in(error), problem=str(error)) from error
+    _check_sources(settings)
+    settings = _with_streams_of_sources(settings)
     names = [stream.name for stream in settings.streams]
     for name in names:
         if name == NO_STREAM:
@@ -121,9 +132,40 @@ def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
     return settings
 
 
+def _check_sources(settings: AgentSettings) -> None:
+    names = [source.name for source in settings.sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadSetting(setting="--source", value=name, problem="names a stream twice")
+    if settings.results_bytes < 2 * settings.results_file_bytes:
+        raise BadSetting(
+            setting="--results-bytes",
+            value=str(settings.results_bytes),
+            problem=f"must hold two files of --results-file-bytes {settings.results_file_bytes}",
+        )
+
+
+def _with_streams_of_sources(settings: AgentSettings) -> AgentSettings:
+    """A stream for every source. A declared one of its name says slot and slice; without any
+    declared, the default stream makes room.
+    """
+    if not settings.sources:
+        return settings
+    streams = settings.streams
+    if streams == AgentSettings(home="").streams:
+        streams = []
+    declared = {stream.name for stream in streams}
+    fed = [source.stream for source in settings.sources if source.name not in declared]
+    return msgspec.structs.replace(settings, streams=[*streams, *fed])
+
+
 def keep_settings(settings: AgentSettings) -> None:
     """Write the settings into the home, without the token, so that `--home` is enough next time."""
-    kept = msgspec.structs.replace(settings, enrol_token="")
+    implied = [source.stream for source in settings.sources]
+    # Streams that only a source made go with it, should another be given next time.
+    declared = [one for one in settings.streams if one not in implied]
+    streams = declared or AgentSettings(home="").streams
+    kept = msgspec.structs.replace(settings, enrol_token="", streams=streams)
     write_atomic(Path(settings.home) / SETTINGS_NAME, encode(kept), mode=0o600)
 
 

@@ -12,6 +12,7 @@ from sightloop.contracts.bundle import Task
 from sightloop.contracts.check_in import SlotReport, SlotState, StreamDeclaration
 from sightloop.device.installer import SlotProgress
 from sightloop.device.model_slot import ModelSlot
+from sightloop.device.sources.status import SourceStatus
 from sightloop.device.state import AgentState
 from sightloop.device.version import AGENT_VERSION
 
@@ -60,6 +61,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool: SpoolStatus
     n_kept: int
     n_not_redacted: int
+    sources: list[SourceStatus] = []
+    """What the agent reads itself."""
 
 
 def report_of(
