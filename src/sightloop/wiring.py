@@ -49,6 +49,7 @@ ROOMS_WITH_TABLES = (
     "telemetry.store",
     "monitoring.store",
     "review.store",
+    "fleet.removed_store",
     "fleet.rollout_store",
     "fleet.store",
     "loop.destinations",

@@ -61,6 +61,16 @@ def with_wrong_golden(bundle: ToyBundle) -> ToyBundle:
     return ToyBundle(msgspec.structs.replace(bundle.manifest, golden=[lie]), bundle.files)
 
 
+def test_a_removed_device_says_so_once_and_goes_on_serving(serving, plane, image):
+    plane.has_removed_it = True
+    wait_until(lambda: "was removed" in serving.status().check_in_problem, "it is told")
+    wait_until(lambda: plane.n_refused >= 3, "it asks again and is refused again")
+    assert serving.predict(image).status == 200
+    told = [line for line in serving.log.read_text().splitlines() if "check_in.failed" in line]
+    assert len(told) == 1
+    assert "status 410" in told[0]
+
+
 def test_a_new_device_enrols_fetches_its_model_and_serves(serving, plane, bundles, image):
     prediction = serving.predict(image, "?stream=cam2&group=board-7").prediction()
     assert (prediction.model, prediction.version, prediction.bundle) == (

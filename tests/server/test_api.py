@@ -7,7 +7,11 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
+from sightloop.contracts.check_in import EnrolRequest
+from sightloop.contracts.decode import encode
 from sightloop.datasets.importing import ImportDataset
+from sightloop.fleet.enrolment import CreateEnrolment, create_enrolment
+from sightloop.fleet.removal import RemoveDevice
 from sightloop.kernel import tokens
 from sightloop.kernel.actors import ActorId, Role
 from sightloop.kernel.workspace import Workspace
@@ -16,6 +20,7 @@ from sightloop.registry.signing import SignVersion
 from sightloop.server.app import build_app
 from sightloop.server.operations import operations
 from sightloop.server.rendering import NDJSON
+from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.wiring import create_workspace, ensure_token
 
 
@@ -60,6 +65,21 @@ def test_nothing_is_told_without_a_token(client: TestClient, path: str):
     answer = client.post(path)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "SL-310"
+
+
+@pytest.mark.parametrize("path", ["/device/v1/check-in", "/device/v1/telemetry"])
+def test_a_removed_device_is_told_so(client: TestClient, workspace: Workspace, owner, path: str):
+    place = CreateEnrolment(name="line-1", ring="canary", slots={"main": "pcb"})
+    made = create_enrolment(workspace, LOCAL_CALL, place)
+    asked = EnrolRequest(name="", device_class="box", agent_version="1", capabilities=[])
+    bearer = {"Authorization": f"Bearer {made.token}"}
+    enrolled = client.post("/device/v1/enrol", content=encode(asked), headers=bearer).json()
+    body = msgspec.json.encode(RemoveDevice(device="line-1"))
+    assert client.post("/api/v1/devices.remove", content=body, headers=owner).status_code == 200
+    own = {"Authorization": f"Bearer {enrolled['token']}"}
+    answer = client.post(path, content=b"{}", headers=own)
+    assert answer.status_code == 410
+    assert answer.json()["error"]["code"] == "FLEET-060"
 
 
 def test_a_wrong_token_is_refused(client: TestClient):

@@ -1,4 +1,4 @@
-"""`sightloop agent`: what is done on the device itself, beside an agent that serves."""
+"""`sightloop agent`: the agent itself, and what is done on the device beside one that serves."""
 
 from __future__ import annotations
 
@@ -6,17 +6,43 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from sightloop.cli.command import Session, command
+
+RUN = "run"
 
 HomeOption = Annotated[Path, typer.Option("--home", help="The folder that is this device.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    agent = typer.Typer(help="A device, on the device.", no_args_is_help=True)
+    agent = typer.Typer(cls=_AgentGroup, help="Run the agent on this device.")
     app.add_typer(agent, name="agent")
+    agent.command(
+        RUN,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+    )(run)
     command(agent, "tune")(tune)
+
+
+class _AgentGroup(TyperGroup):
+    """Without a command, `sightloop agent --home ...` runs the agent."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Put the word in that people leave out."""
+        words = [RUN, *args] if not args or args[0] not in {*self.commands, "--help"} else args
+        rest: list[str] = super().parse_args(ctx, words)
+        return rest
+
+
+def run(context: typer.Context) -> None:
+    """Serve, swap and tell the server how it goes; `sightloop agent run --help` names all flags."""
+    # The agent needs nothing of the server's side, and reads its own flags.
+    from sightloop.device.__main__ import main
+
+    raise typer.Exit(main(context.args))
 
 
 def tune(

@@ -1,4 +1,4 @@
-"""`sightloop devices`, `sightloop rollout` and `sightloop agent`."""
+"""`sightloop devices` and `sightloop rollout`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     command(devices, "list")(list_devices)
     command(devices, "show")(show_device)
     command(devices, "enroll")(enroll)
+    command(devices, "remove")(remove)
     rollout = typer.Typer(help="Releases going through the rings.", no_args_is_help=True)
     app.add_typer(rollout, name="rollout")
     command(rollout, "start")(start)
@@ -25,12 +26,6 @@ def register(app: typer.Typer) -> None:
     command(rollout, "pause")(pause)
     command(rollout, "resume")(resume)
     command(rollout, "abort")(abort)
-    app.command(
-        "agent",
-        help="Run the agent on this device.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        add_help_option=False,
-    )(agent)
 
 
 def list_devices(session: Session) -> None:
@@ -67,6 +62,21 @@ def enroll(
     request = CreateEnrolment(name=name or None, ring=ring, site=site, slots={"main": model})
     made = session.call("devices.enroll", request, EnrolmentToken)
     session.print(made, lambda one: f"one-time token: {one.token}")
+
+
+def remove(
+    session: Session,
+    *,
+    device: Annotated[str, typer.Argument(help="Id or name.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """Take a device out of the fleet: its token ends, its history stays."""
+    from sightloop.fleet.removal import RemoveDevice
+    from sightloop.fleet.removed_store import RemovedDevice
+
+    request = RemoveDevice(device=device, reason=reason)
+    done = session.call("devices.remove", request, RemovedDevice)
+    session.print(done, lambda one: f"{one.name} ({one.device}) is no device any more")
 
 
 def start(
@@ -127,13 +137,6 @@ def abort(
 
     request = AbortRollout(rollout=_or_latest(session, rollout), reason=reason)
     session.print(session.call("rollout.abort", request, Rollout), views.rollout)
-
-
-def agent(context: typer.Context) -> None:
-    """Hand the rest of the line to the agent, which needs nothing of the server's side."""
-    from sightloop.device.__main__ import main
-
-    raise typer.Exit(main(context.args))
 
 
 def _move(session: Session, operation: str, rollout: str) -> None:

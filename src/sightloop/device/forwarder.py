@@ -21,7 +21,7 @@ from sightloop.kernel.digests import digest_of
 BATCH_MOST = 200
 BATCH_BYTES = 8 << 20
 
-_NOT_THE_BATCH = frozenset({401, 403, 404, 405})
+_NOT_THE_BATCH = frozenset({401, 403, 404, 405, 410})
 """The server refuses us, or is not the right one: no message is to blame."""
 
 

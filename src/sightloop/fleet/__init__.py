@@ -15,6 +15,8 @@ __all__ = [
     "health",
     "overview",
     "publication",
+    "removal",
+    "removed_store",
     "rollout",
     "rollout_moves",
     "rollout_overview",

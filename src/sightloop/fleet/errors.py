@@ -74,6 +74,21 @@ class DeviceNameTaken(Refused):
         )
 
 
+class DeviceRemoved(Refused):
+    """The token is of a device that was taken out of the fleet."""
+
+    code = "FLEET-060"
+    http_status = 410
+
+    def __init__(self, *, name: str, device: str, at_utc: str) -> None:
+        super().__init__(
+            f"device {name!r} ({device}) was removed at {at_utc}; stop its agent, or enrol it anew "
+            "with an empty home folder and a token of `sightloop devices enroll`",
+            name=name,
+            device=device,
+        )
+
+
 class NotSigned(Refused):
     """Devices refuse a version that its owner has not signed, so it is not sent to them."""
 

@@ -90,7 +90,9 @@ def _moved_slots(workspace: Workspace, move: Advance, *, now_ms: int) -> list[tu
         }
     moved = []
     for placement in moving:
-        slot = slots[placement.key]
+        slot = slots.get(placement.key)
+        if slot is None:  # its device was removed since the placements were read
+            raise SlotsMoved(rollout=move.rollout.id, model=move.rollout.model)
         if turns_back and slot.bundle != move.rollout.bundle:
             continue  # it was given something else since, which is not ours to undo
         if not turns_back:

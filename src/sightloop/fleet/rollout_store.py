@@ -160,6 +160,12 @@ def change_placements(tx: Tx, rollout: RolloutId, placements: Sequence[Placement
     tx.execute(update(_placements).where(mine), rows)
 
 
+def drop_placements(tx: Tx, rollout: str, device: str) -> int:
+    """Forget the device's slots in this rollout; how many there were."""
+    mine = (_placements.c.rollout == rollout) & (_placements.c.device == device)
+    return tx.execute(_placements.delete().where(mine)).rowcount
+
+
 def placements_of(tx: Tx, rollout: str) -> list[Placement]:
     """Every slot the rollout has reached, by device."""
     query = (

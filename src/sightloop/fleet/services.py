@@ -7,6 +7,7 @@ from sightloop.fleet.device_details import show_details
 from sightloop.fleet.devices import list_devices, show_device
 from sightloop.fleet.enrolment import create_enrolment, enrol_device
 from sightloop.fleet.overview import count_fleet, name_devices, page_devices
+from sightloop.fleet.removal import remove_device
 from sightloop.fleet.rollout_overview import page_rollouts, watch_rollout
 from sightloop.fleet.rollout_status import list_rollouts, rollout_status
 from sightloop.fleet.rollouts import (
@@ -35,6 +36,7 @@ __all__ = [
     "page_rollouts",
     "pause_rollout",
     "publish",
+    "remove_device",
     "resume_rollout",
     "rollout_status",
     "set_stream_policy",

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, StreamPolicy
 from sightloop.fleet.health import Member
+from sightloop.fleet.removed_store import removed_names
 from sightloop.fleet.values import (
     Device,
     DeviceId,
@@ -164,6 +165,13 @@ def put_device(tx: Tx, device: Device) -> None:
     values = msgspec.structs.asdict(device) | {"capabilities": _json(device.capabilities)}
     if tx.execute(update(_devices).where(_devices.c.id == device.id).values(values)).rowcount == 0:
         tx.execute(insert(_devices).values(values))
+
+
+def delete_device(tx: Tx, device: str) -> None:
+    """Forget the device, its slots, streams and latest report."""
+    for table in (_reports, _streams, _slots):
+        tx.execute(table.delete().where(table.c.device == device))
+    tx.execute(_devices.delete().where(_devices.c.id == device))
 
 
 def find_device(tx: Tx, name_or_id: str) -> Device | None:
@@ -376,9 +384,10 @@ def some_sites(tx: Tx, *, limit: int) -> list[str]:
 
 
 def names_of(tx: Tx, devices: Collection[str]) -> dict[str, str]:
-    """The names of those of these devices that are known, by id."""
+    """The names of those of these devices that are known or were removed, by id."""
     query = select(_devices.c.id, _devices.c.name).where(_devices.c.id.in_(devices))
-    return {row.id: row.name for row in tx.execute(query)}
+    known = {row.id: row.name for row in tx.execute(query)}
+    return removed_names(tx, devices) | known
 
 
 def count_slots(tx: Tx, model: str, rings: Collection[str]) -> dict[str, int]:

@@ -181,6 +181,18 @@ def revoke_all(tx: Tx, actor: ActorId) -> int:
     return tx.execute(_tokens.delete().where(_tokens.c.actor == actor)).rowcount
 
 
+def end_all(tx: Tx, actor: ActorId, *, now_ms: int) -> int:
+    """End every token of the actor, but remember whose they were; how many there were."""
+    mine = _tokens.c.actor == actor
+    return tx.execute(update(_tokens).where(mine).values(expires_at_ms=now_ms)).rowcount
+
+
+def holder_of_ended(tx: Tx, token: str) -> ActorId | None:
+    """Whose token this is or was; None when it was never issued or was revoked."""
+    actor = tx.scalar(select(_tokens.c.actor).where(_tokens.c.hash == _hash(token)))
+    return None if actor is None else ActorId(actor)
+
+
 def find_actor(tx: Tx, actor: str) -> KnownActor | None:
     """The actor of that id."""
     row = tx.execute(select(_actors).where(_actors.c.id == actor)).mappings().first()

@@ -13,9 +13,11 @@ from sightloop.contracts.decode import decode
 from sightloop.contracts.telemetry import TelemetryBatch
 from sightloop.fleet.check_ins import check_in
 from sightloop.fleet.enrolment import enrol_device
+from sightloop.fleet.removal import explain_refusal
 from sightloop.fleet.report_buffer import ReportBuffer
 from sightloop.kernel.actors import Actor
 from sightloop.kernel.digests import parse_digest
+from sightloop.kernel.errors import Unauthenticated
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.admission import Admission
 from sightloop.server.api import read_body
@@ -59,7 +61,7 @@ async def check_in_route(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 def _check_in(request: Request[Any, Any, Any], buffer: ReportBuffer, body: bytes) -> CheckInReply:
     workspace = workspace_of(request)
-    actor = actor_of_request(workspace, request)
+    actor = _device_of_request(workspace, request)
     report = decode(body, CheckIn, what="the check-in")
     return check_in(workspace, Call(actor), report, buffer=buffer)
 
@@ -87,5 +89,19 @@ async def upload(digits: FromPath[str], request: Request[Any, Any, Any]) -> None
 async def _authenticated_body(
     request: Request[Any, Any, Any], workspace: Workspace, *, limit_bytes: int
 ) -> tuple[Actor, bytes]:
-    actor = await asyncio.to_thread(actor_of_request, workspace, request)
+    actor = await asyncio.to_thread(_device_of_request, workspace, request)
     return actor, await read_body(request, limit_bytes=limit_bytes)
+
+
+def _device_of_request(workspace: Workspace, request: Request[Any, Any, Any]) -> Actor:
+    """Who sends this.
+
+    Raises:
+        DeviceRemoved: a device that was taken out of the fleet.
+        Unauthenticated: nobody we know.
+    """
+    try:
+        return actor_of_request(workspace, request)
+    except Unauthenticated:
+        explain_refusal(workspace, token_of_request(request))
+        raise

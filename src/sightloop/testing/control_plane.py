@@ -64,6 +64,10 @@ class ControlPlane:
         """Digits and Range header of every download."""
         self.away = False
         self.retry_after_s = ""
+        self.has_removed_it = False
+        """The device was taken out of the fleet: its token is refused, with the reason."""
+        self.n_refused = 0
+        """Requests answered so."""
         self.break_after_bytes: int | None = None
         """Downloads end here, once, before the announced length."""
         self.refused_sequences: set[int] = set()
@@ -235,6 +239,9 @@ class ControlPlane:
         if self.away:
             headers = {"Retry-After": self.retry_after_s} if self.retry_after_s else {}
             return Response(status_code=503, headers=headers)
+        if self.has_removed_it:
+            self.n_refused += 1
+            return _problem(410, "device 'line-1' was removed; stop its agent")
         if _bearer(request) != DEVICE_TOKEN:
             return _problem(401, "unknown device")
         return None

@@ -182,6 +182,21 @@ def test_only_an_admin_makes_tokens_for_devices(visitor_as):
     assert visitor_as(Role.APPROVER).post("/fleet/enrolments", fields).status_code == 403
 
 
+def test_a_device_is_removed_from_its_page_and_what_it_did_stays(visitor, workspace, boxes):
+    assert "Remove box-gear" in visitor.get("/fleet/box-gear").text
+    answer = visitor.post("/fleet/box-gear/remove", {"reason": "sold"})
+    assert answer.headers["location"] == "/fleet"
+    assert ">box-gear</a>" not in visitor.get("/fleet").text
+    assert visitor.get("/fleet/box-gear").status_code == 404
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.APPROVER])
+def test_only_an_admin_is_offered_and_allowed_to_remove_a_device(visitor_as, boxes, role):
+    visitor = visitor_as(role)
+    assert "Remove box-gear" not in visitor.get("/fleet/box-gear").text
+    assert visitor.post("/fleet/box-gear/remove", {"reason": "mine"}).status_code == 403
+
+
 def test_a_rollout_shows_rings_criteria_and_values(visitor, rollout):
     page = visitor.get(f"/fleet/rollouts/{rollout.id}").text
     for shown in ("canary", "waits", "box-disc", "has served it for 0 of 600 s", "ring by ring"):

@@ -13,6 +13,7 @@ from litestar.response import Redirect
 from sightloop.fleet.device_details import DeviceDetails, ServedWindow, ShowDetails, show_details
 from sightloop.fleet.enrolment import CreateEnrolment, create_enrolment
 from sightloop.fleet.overview import CountFleet, DeviceLine, PageDevices, count_fleet, page_devices
+from sightloop.fleet.removal import RemoveDevice, remove_device
 from sightloop.fleet.rollout import Rollout
 from sightloop.fleet.rollout_overview import (
     PageRollouts,
@@ -29,6 +30,7 @@ from sightloop.fleet.rollouts import (
     resume_rollout,
 )
 from sightloop.fleet.values import DeviceState, Place, Wanted
+from sightloop.kernel.actors import Permission, may
 from sightloop.kernel.workspace import Workspace
 from sightloop.loop.services import ListLatest, latest_events
 from sightloop.registry.catalogue import ListModels, list_models
@@ -96,6 +98,7 @@ def device_page(device: FromPath[str], request: Request[Any, Any, Any]) -> Respo
         "latency": latency_chart(details, now_ms=workspace.clock.now_ms()),
         "images": show_images(workspace, viewer.call, kept).named,
         "lines": _lines_about(workspace, viewer, details.line.device.id),
+        "may_remove": may(viewer.actor, Permission.ADMINISTER),
     }
     template = "_device-state.html" if is_fragment(request) else "device.html"
     return page(request, template, viewer, **values)
@@ -121,6 +124,15 @@ async def enrol(request: Request[Any, Any, Any]) -> Response[str]:
         wanted=wanted,
         server=str(request.base_url).rstrip("/"),
     )
+
+
+@post("/fleet/{device:str}/remove", status_code=303)
+async def remove(device: FromPath[str], request: Request[Any, Any, Any]) -> Redirect:
+    """The device is none any more."""
+    viewer, form = await form_of(request)
+    wanted = RemoveDevice(device=device, reason=form.text("reason"))
+    await asyncio.to_thread(remove_device, workspace_of(request), viewer.call, wanted)
+    return Redirect("/fleet", status_code=303)
 
 
 @get("/fleet/rollouts", sync_to_thread=True)

@@ -50,6 +50,7 @@ def console_router() -> Router:
             fleet_pages.enrol,
             fleet_pages.fleet,
             fleet_pages.pause,
+            fleet_pages.remove,
             fleet_pages.resume,
             fleet_pages.rollout_page,
             fleet_pages.rollouts,
