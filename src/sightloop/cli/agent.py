@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 class _AgentGroup(TyperGroup):
     """Without a command, `sightloop agent --home ...` runs the agent."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own
         """Put the word in that people leave out."""
         words = [RUN, *args] if not args or args[0] not in {*self.commands, "--help"} else args
         rest: list[str] = super().parse_args(ctx, words)

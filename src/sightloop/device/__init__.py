@@ -45,6 +45,7 @@ __all__ = [
     "repeating",
     "segments",
     "server_link",
+    "service_manager",
     "settings",
     "settings_file",
     "sources",

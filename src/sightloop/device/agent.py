@@ -8,6 +8,7 @@ anything, and whatever happens to the server's side never reaches theirs.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -38,6 +39,7 @@ from sightloop.device.outbox import Outbox
 from sightloop.device.recorder import Recorder
 from sightloop.device.repeating import RepeatingThread
 from sightloop.device.server_link import ServerLink
+from sightloop.device.service_manager import VARIABLE, ServiceManager
 from sightloop.device.settings import AgentSettings, keep_settings
 from sightloop.device.sources.sources import Sources
 from sightloop.device.spool import Spool
@@ -97,6 +99,7 @@ class Agent:
         self._boot = TimeSortedIds(clock).new("boot")
         self._started_at_ms = clock.now_ms()
         self._home = home
+        self._manager = ServiceManager(os.environ.get(VARIABLE, ""))
         self._state = StateFile(home.state_file)
         self._store = BundleStore(home.bundles)
         self._link = ServerLink(settings.server, token=identity.token)
@@ -133,7 +136,9 @@ class Agent:
         self._sources.start()
         ticking = asyncio.create_task(self._tick())
         self._log.event("agent.serving", device=self._device, url=url_of(listener))
+        self._manager.tell("READY=1")
         await _serve_http(app, listener)
+        self._manager.tell("STOPPING=1")
         self._log.event("agent.stopping", device=self._device)
         ticking.cancel()
         await self._stop()
@@ -147,6 +152,7 @@ class Agent:
         self._recorder.close_all()
         await asyncio.to_thread(self._outbox.close)
         self._link.close()
+        self._manager.close()
 
     def _make_slot(self, name: str) -> ModelSlot:
         async def fallback(
@@ -220,6 +226,7 @@ class Agent:
         health_at_s = self._loop.time() + self._settings.health_every_s
         while True:
             await asyncio.sleep(TICK_S)
+            self._manager.tell("WATCHDOG=1")
             try:
                 self._look_after(close_health=self._loop.time() >= health_at_s)
             except Exception:  # noqa: BLE001 - recorded, and tried again at the next tick

@@ -41,7 +41,8 @@ def read_settings_file(path: Path) -> dict[str, object]:
             raise BadSetting(setting="key", value=key, problem=problem)
     defaults = msgspec.to_builtins(AgentSettings(home="").streams)
     settings = {_TABLES.get(key, key): value for key, value in content.items()}
-    for source in settings.get("sources", []):
+    sources = settings.get("sources", [])
+    for source in sources if isinstance(sources, list) else []:
         if isinstance(source, dict) and isinstance(source.get("url"), str):
             source["url"] = located(source["url"], str(path.absolute().parent))
     return {"sources": [], "streams": defaults, **settings}

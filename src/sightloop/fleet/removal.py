@@ -93,7 +93,7 @@ def explain_refusal(workspace: Workspace, token: str) -> None:
 
 def _leave_rollouts(tx: Tx, device: Device) -> list[str]:
     """Take the device's slots out of every rollout that is not over; their ids."""
-    left = []
+    left: list[str] = []
     for rollout in rollout_store.active_rollouts(tx):
         if rollout_store.drop_placements(tx, rollout.id, device.id):
             # A worker that decided with the device in it finds another revision, and decides anew.
