@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_right_is_refused(tmp_path, content: str, words: s
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(BadSetting, match="no.toml' cannot be read"):
+    with pytest.raises(BadSetting, match=r"no\.toml' cannot be read"):
         read_settings_file(tmp_path / "no.toml")
 
 

@@ -20,7 +20,7 @@ class ServiceManager:
     """Told from the event loop: a datagram never waits."""
 
     def __init__(self, address: str) -> None:
-        """`address` as the variable gives it: a path, or @NAME for an abstract one; may be empty."""
+        """`address` as the variable gives it: a path, @NAME for an abstract one, or empty."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
