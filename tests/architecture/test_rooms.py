@@ -103,6 +103,7 @@ PURE = (
     "evaluation/matching",
     "evaluation/bootstrap",
     "evaluation/gate",
+    "registry/tracked_recipes",
     "monitoring/detector",
     "monitoring/scores",
     "monitoring/dependence",

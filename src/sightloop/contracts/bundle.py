@@ -119,7 +119,8 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference
     declared_licence: str
     engine: str
-    dataset_commit: Digest
+    dataset_commit: Digest | None
+    """None when nobody recorded what it learned from; such a bundle is never released."""
     run: str
     created_at_ms: int
 

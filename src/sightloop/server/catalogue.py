@@ -31,7 +31,16 @@ from sightloop.loop import (
 from sightloop.loop import services as loop
 from sightloop.monitoring import incidents
 from sightloop.monitoring import listing as monitor_listing
-from sightloop.registry import aliases, approvals, catalogue, comparison, gating, packaging, signing
+from sightloop.registry import (
+    aliases,
+    approvals,
+    catalogue,
+    comparison,
+    foreign_catalogue,
+    gating,
+    packaging,
+    signing,
+)
 from sightloop.review import (
     claiming,
     committing,
@@ -128,6 +137,7 @@ SERVICES: dict[str, Service] = {
     "models.list": catalogue.list_models,
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
+    "models.registered": foreign_catalogue.show_registered,
     "models.reject": approvals.reject_version,
     "models.serving": lineage.count_serving,
     "models.show": catalogue.show_version,

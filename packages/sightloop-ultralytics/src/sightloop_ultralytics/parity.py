@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightloop.contracts.bundle import Detection, Thresholds
-from sightloop.contracts.job import Job, Parity, ParityAnswer
+from sightloop.contracts.job import ExportJob, Job, Parity, ParityAnswer
 from sightloop_ultralytics.cancelling import Cancellation
 from sightloop_ultralytics.parameters import EngineSettings
 from sightloop_ultralytics.training import nms_argument
@@ -23,7 +23,7 @@ _DEFAULTS = Thresholds(score=SCORE_FLOOR)
 
 
 def answer_images(
-    model: YOLO, job: Job, settings: EngineSettings, *, cancellation: Cancellation
+    model: YOLO, job: Job | ExportJob, settings: EngineSettings, *, cancellation: Cancellation
 ) -> Parity:
     """The checkpoint's detections in the job's parity images, best first."""
     answers = []
@@ -33,7 +33,9 @@ def answer_images(
     return Parity(score_floor=SCORE_FLOOR, answers=answers)
 
 
-def _detect(model: YOLO, image: Path, job: Job, settings: EngineSettings) -> list[Detection]:
+def _detect(
+    model: YOLO, image: Path, job: Job | ExportJob, settings: EngineSettings
+) -> list[Detection]:
     results: Any = model.predict(
         str(image),
         imgsz=job.image_size_px,
