@@ -115,6 +115,7 @@ PURE = (
     "evaluation/matching",
     "evaluation/bootstrap",
     "evaluation/gate",
+    "registry/tracked_recipes",
     "monitoring/detector",
     "monitoring/scores",
     "monitoring/dependence",

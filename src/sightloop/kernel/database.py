@@ -135,7 +135,9 @@ class Database:
         self._writers = threading.Lock()
         self._together = threading.Lock()
         self._waiting: deque[_Waiting[Any]] = deque()
-        self.points = self if side is None else Database(sqlite_url(side))
+        self.points = (
+            self if side is None else Database(sqlite_url(side), busy_timeout_s=busy_timeout_s)
+        )
         """Where the tables of the schema `POINTS` are written."""
 
     def create(self) -> None:

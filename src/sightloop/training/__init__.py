@@ -15,7 +15,6 @@ __all__ = [
     "limits",
     "lines",
     "logs",
-    "notes",
     "process",
     "reasons",
     "recording",

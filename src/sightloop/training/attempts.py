@@ -16,6 +16,7 @@ from sightloop.training.engines import Engine
 from sightloop.training.errors import JobCrashed
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import prepare_job, read_written_view, start_job
+from sightloop.training.ledgers import RunLedger
 from sightloop.training.limits import Limits
 from sightloop.training.process import JobProcess, find_process
 from sightloop.training.reasons import ExitReason
@@ -84,7 +85,7 @@ class Attempt:
             self.workspace,
             self.folder,
             process,
-            run=run.id,
+            ledger=RunLedger(self.workspace, run.id),
             limits=limits_of(self.workspace),
             progress=self.call.progress,
         )
