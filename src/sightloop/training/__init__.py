@@ -22,6 +22,7 @@ __all__ = [
     "services",
     "store",
     "supervision",
+    "sweeps",
     "tail",
     "weights",
 ]
