@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from sightloop import __version__
-from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, workspace
+from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, sweeps, workspace
 
 app = typer.Typer(
     name="sightloop",
@@ -35,6 +35,7 @@ def root(
 workspace.register(app)
 data.register(app)
 runs.register(app)
+sweeps.register(app)
 models.register(app)
 fleet.register(app)
 review.register(app)

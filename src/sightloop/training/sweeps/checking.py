@@ -215,7 +215,7 @@ def _ignored(spec: SweepSpec) -> Iterator[Problem]:
                 f"{spec.engine} chooses {name} itself while its optimizer is auto, so every trial "
                 "would train with the same one; set `fixed: {optimizer: SGD}` (or AdamW)"
             )
-            yield Problem(("space", name), name, why)
+            yield Problem(("space", name), "varied", why)
 
 
 def _is_auto_possible(spec: SweepSpec, range_: Range) -> bool:

@@ -98,7 +98,6 @@ def request_of(
         seed=spec.seed,
         device=spec.device,
         parameters={**spec.fixed, **engine},
-        parity_images=0,
         tags={"sweep": sweep, "trial": str(number)},
         **plain,
     )

@@ -32,6 +32,8 @@ from sightloop.training.sweeps.suggesting import Tried
 SweepStatus = Literal["running", "stopped", "finished", "failed"]
 TrialState = Literal["waiting", "running", "complete", "pruned", "failed", "stopped"]
 OPEN: tuple[TrialState, ...] = ("waiting", "running")
+ENDED: tuple[TrialState, ...] = ("complete", "pruned", "failed")
+"""States that nothing leads out of; a stopped trial is made again."""
 
 _sweeps = Table(
     "training_sweeps",

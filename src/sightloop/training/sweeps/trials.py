@@ -146,7 +146,7 @@ def _because(trial: Trial, state: store.TrialState, reason: str) -> Trial:
 
 
 def recording(workspace: Workspace, trial: Trial) -> Callable[[Tx], None]:
-    """Writes down how the trial ended, and has the next one made: in its step's last transaction."""
+    """Writes down how the trial ended and has the next one made, as its step becomes done."""
 
     def record(tx: Tx) -> None:
         now_ms = workspace.clock.now_ms()
