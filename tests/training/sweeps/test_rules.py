@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightloop.tracking.values import MetricPoint
 from sightloop.training.sweeps.halving import goes_on, rungs_of, value_at, verdict
 from sightloop.training.sweeps.measuring import NoValue, reduce_points
 from sightloop.training.sweeps.outcomes import best_so_far, best_trials, dominates
 from sightloop.training.sweeps.space import grid_points, grid_trials, n_trials_of, request_of
 from sightloop.training.sweeps.spec import Categorical, FloatRange, IntRange, Objective, SweepSpec
-from sightloop.tracking.values import MetricPoint
 
 VALUES = st.floats(-10, 10).map(lambda value: round(value, 1))
 DIRECTIONS = st.sampled_from(["maximize", "minimize"])
@@ -106,7 +106,9 @@ def test_a_space_of_few_points_is_walked_once_whatever_was_asked_for():
 
 
 def test_a_setting_of_the_training_is_no_parameter_of_the_engine():
-    made = spec(space={"epochs": IntRange(1, 5), "lr0": FloatRange(0, 1)}, fixed={"optimizer": "SGD"})
+    made = spec(
+        space={"epochs": IntRange(1, 5), "lr0": FloatRange(0, 1)}, fixed={"optimizer": "SGD"}
+    )
     request = request_of(
         made, {"epochs": 3, "lr0": 0.5}, run="r", sweep="sweep_1", number=4, commit="c"
     )

@@ -24,7 +24,7 @@ def spec(**changes: object) -> SweepSpec:
 
 
 def worth(values: dict[str, object]) -> list[float]:
-    return [-(float(values["lr"]) - 0.01) ** 2]
+    return [-((float(values["lr"]) - 0.01) ** 2)]
 
 
 def searched(made: SweepSpec, n: int) -> list[Tried]:
@@ -92,7 +92,9 @@ def msg_replace(one: Tried, **changes: object) -> Tried:
 
 
 def test_what_decides_is_the_most_important():
-    found = importances(SPACE, searched(spec(sampler="random"), 40), objective=0, direction="maximize")
+    found = importances(
+        SPACE, searched(spec(sampler="random"), 40), objective=0, direction="maximize"
+    )
     assert found is not None
     assert found[0].name == "lr"
     assert sum(one.share for one in found) == pytest.approx(1)

@@ -51,6 +51,7 @@ def sweep(found: SweepFacts) -> RenderableType:
             ("state", state(one.state)),
             *([("because", one.ended_because)] if one.ended_because else []),
             ("trials", f"{len(found.trials)} of {one.n_trials}: {_words(counted)}"),
+            ("runs", f"{one.id}_0 and so on, one for each trial"),
             ("data", one.dataset_commit),
             ("ran for", f"{found.ran_s:.0f} s"),
         ]
@@ -89,13 +90,11 @@ def _trials(spec: SweepSpec, trials: list[Trial], *, empty: str) -> RenderableTy
             state(trial.state),
             *(f"{value:.5g}" for value in trial.objectives or []),
             *("-" for _ in (names if trial.objectives is None else [])),
-            _settings(trial),
-            trial.run,
-            trial.reason,
+            f"{_settings(trial)}{_because(trial)}",
         )
         for trial in trials
     )
-    return table(("# trial", "state", *names, "settings", "run", "why"), rows, empty=empty)
+    return table(("# trial", "state", *names, "settings"), rows, empty=empty)
 
 
 def _settings(trial: Trial) -> str:
@@ -104,6 +103,10 @@ def _settings(trial: Trial) -> str:
         for name, value in (trial.values or {}).items()
     )
     return " ".join(shown)
+
+
+def _because(trial: Trial) -> str:
+    return f"\n{trial.reason}" if trial.reason else ""
 
 
 def _importances(found: SweepFacts) -> list[RenderableType]:
