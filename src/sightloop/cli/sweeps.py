@@ -64,7 +64,7 @@ def start(
     from sightloop.kernel.clock import SystemClock
     from sightloop.kernel.ids import TimeSortedIds
     from sightloop.training.sweeps.services import StartSweep
-    from sightloop.training.sweeps.store import Sweep
+    from sightloop.training.sweeps.values import Sweep
 
     flags: dict[str, Any] = {
         field: value
@@ -156,7 +156,7 @@ def stop(
 ) -> None:
     """Begin nothing new and end what is under way; `resume` goes on."""
     from sightloop.training.sweeps.services import StopSweep
-    from sightloop.training.sweeps.store import Sweep
+    from sightloop.training.sweeps.values import Sweep
 
     stopped = session.call("sweep.stop", StopSweep(sweep=sweep, reason=reason), Sweep)
     session.print(stopped, lambda one: f"{one.id} is stopped; its trials end within seconds")
@@ -175,7 +175,7 @@ def resume(
     """Go on with a sweep that was stopped or is over, or change one that is running."""
     from sightloop.cli.views import sweeps as views
     from sightloop.training.sweeps.services import ResumeSweep
-    from sightloop.training.sweeps.store import Sweep
+    from sightloop.training.sweeps.values import Sweep
 
     request = ResumeSweep(
         sweep=sweep,

@@ -12,8 +12,8 @@ from sightloop.kernel.digests import Digest
 from sightloop.testing.blob_commits import commit_blobs
 from sightloop.training.sweeps import store
 from sightloop.training.sweeps.declaring import declare_sweep
-from sightloop.training.sweeps.store import Sweep, Trial
 from sightloop.training.sweeps.tending import ask_for_trial
+from sightloop.training.sweeps.values import ENDED, Sweep, Trial
 from tests.server.console.plant import assert_open_to_everybody
 
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -87,7 +87,7 @@ def trial_of(sweep: Sweep, number: int, state: str) -> Trial:
         prune_reason="",
         reason="it was behind" if state == "pruned" else "",
         began_at_ms=None if state == "waiting" else 1,
-        ended_at_ms=2 if state in store.ENDED else None,
+        ended_at_ms=2 if state in ENDED else None,
     )
 
 
@@ -127,7 +127,7 @@ def test_one_objective_needs_no_front(visitor, make_sweep):
     make_sweep(["complete"] * 3, text=text)
     page = visitor.get("/sweeps/sweep_1").text
     assert "Pareto" not in page
-    assert "once eight trials are complete" in page
+    assert "once 10 trials are complete" in page
 
 
 def test_before_anything_is_complete_the_page_says_what_it_waits_for(visitor, make_sweep):

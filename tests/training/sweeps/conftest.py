@@ -14,7 +14,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.training.sweeps.results import SweepFacts
 from sightloop.training.sweeps.services import ShowSweep, StartSweep, show_sweep, start_sweep
-from sightloop.training.sweeps.store import Sweep
+from sightloop.training.sweeps.values import Sweep
 from sightloop.training.sweeps.working import work_on_sweep
 from tests.training.conftest import commit, training
 

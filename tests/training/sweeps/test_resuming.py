@@ -37,9 +37,9 @@ from sightloop.training.sweeps.services import (
     start_sweep,
     stop_sweep,
 )
-from sightloop.training.sweeps.store import Trial
 from sightloop.training.sweeps.tending import TRIAL_STEP, tend, tend_sweeps
 from sightloop.training.sweeps.trials import TrialStep, begin_trial, recording
+from sightloop.training.sweeps.values import Trial
 from tests.training.conftest import TINY
 
 TEXT = """\

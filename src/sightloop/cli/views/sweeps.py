@@ -9,7 +9,7 @@ from sightloop.cli.render import facts, state, table, when
 from sightloop.training.sweeps.results import SweepFacts, SweepLine
 from sightloop.training.sweeps.services import BestTrials, SweepList
 from sightloop.training.sweeps.spec import SweepSpec
-from sightloop.training.sweeps.store import ENDED, Sweep, Trial
+from sightloop.training.sweeps.values import ENDED, Sweep, Trial
 
 SHOWN_TRIALS = 50
 

@@ -14,9 +14,10 @@ from sightloop.server.charts import (
     parallel_chart,
     scatter_chart,
 )
+from sightloop.training.sweeps.importance import MIN_TRIALS
 from sightloop.training.sweeps.results import SweepFacts
 from sightloop.training.sweeps.spec import Categorical, Choice, FloatRange, IntRange, Range
-from sightloop.training.sweeps.store import Trial
+from sightloop.training.sweeps.values import Trial
 
 MAX_DOTS = 1000
 """The newest of a long sweep; the best are always among them."""
@@ -98,9 +99,9 @@ def _importance(facts: SweepFacts, index: int) -> Drawing:
     chart = bar_chart(
         bars, title=f"How much each setting matters for {one.metric}", x_label="share (%)"
     )
-    words = "What sets the best tenth of the trials apart from the rest (PED-ANOVA)."
+    words = "What sets the best trials apart from all of them (PED-ANOVA)."
     if one.importances is None:
-        words = "What matters can be told once eight trials are complete."
+        words = f"What matters can be told once {MIN_TRIALS} trials are complete."
     return Drawing(chart, f"{one.metric}: {words}")
 
 

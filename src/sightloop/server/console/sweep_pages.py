@@ -26,7 +26,7 @@ from sightloop.training.sweeps.services import (
     show_sweep,
     stop_sweep,
 )
-from sightloop.training.sweeps.store import ENDED
+from sightloop.training.sweeps.values import ENDED
 
 TRIALS_PER_PAGE = 100
 MAX_SWEEPS = 200

@@ -21,6 +21,7 @@ __all__ = [
     "suggesting",
     "tending",
     "trials",
+    "values",
     "watching",
     "working",
 ]

@@ -1,7 +1,7 @@
 """How much each setting matters for an objective.
 
-Source: Watanabe et al. (2023), PED-ANOVA, by Optuna. It asks how far the best tenth of the trials
-lies from all of them in each setting. (fANOVA, Optuna's default, needs scikit-learn.)
+Source: Watanabe et al. (2023), PED-ANOVA, by Optuna. It asks how far the best trials lie from all
+of them in each setting. (fANOVA, Optuna's default, needs scikit-learn.)
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import msgspec
 from sightloop.training.sweeps.spec import Direction, Range
 from sightloop.training.sweeps.suggesting import Tried, study_of
 
-MIN_TRIALS = 8
+MIN_TRIALS = 10
 """Fewer say nothing about what matters."""
+BEST_SHARE, MIN_BEST = 0.1, 5
+"""Which trials count as the best: a tenth of them, and in short sweeps at least five. Of one or two
+the answer would be chance."""
 
 
 class Importance(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +57,9 @@ def importances(
     names = [name for name in space if name in common and _varies(complete, name)]
     if not names:
         return [Importance(name=name, share=0.0) for name in sorted(common)]
-    shares = get_param_importances(
-        study, evaluator=PedAnovaImportanceEvaluator(), params=names, normalize=True
-    )
+    quantile = max(BEST_SHARE, MIN_BEST / len(complete))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
+    shares = get_param_importances(study, evaluator=evaluator, params=names, normalize=True)
     found = {**dict.fromkeys(common, 0.0), **shares}
     ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     return [Importance(name=name, share=float(share)) for name, share in ordered]

@@ -8,7 +8,7 @@ from sightloop.kernel.database import Tx
 from sightloop.training.sweeps import store
 from sightloop.training.sweeps.importance import Importance, importances
 from sightloop.training.sweeps.outcomes import best_so_far, best_trials
-from sightloop.training.sweeps.store import Sweep, Trial, TrialState
+from sightloop.training.sweeps.values import Sweep, Trial, TrialState, tried_of
 
 
 class SweepLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
 def facts_of(tx: Tx, sweep: Sweep, *, now_ms: int) -> SweepFacts:
     """What is known of the sweep."""
     trials = store.trials_of(tx, sweep.id)
-    tried = store.tried_of(trials)
+    tried = tried_of(trials)
     values = complete_values(trials)
     objectives = [
         ObjectiveFacts(

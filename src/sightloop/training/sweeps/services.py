@@ -24,8 +24,8 @@ from sightloop.training.sweeps.outcomes import best_trials
 from sightloop.training.sweeps.places import name_of
 from sightloop.training.sweeps.results import SweepFacts, SweepLine, complete_values, facts_of
 from sightloop.training.sweeps.space import n_trials_of
-from sightloop.training.sweeps.store import Sweep, Trial
 from sightloop.training.sweeps.tending import ask_for_trial, end_sweep, tend
+from sightloop.training.sweeps.values import Sweep, Trial
 
 SWEEP_STARTED = EventKind("sweep.started")
 SWEEP_RESUMED = EventKind("sweep.resumed")

@@ -17,7 +17,7 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.steps import Lane, StepSpec, StepState
 from sightloop.kernel.workspace import Workspace
 from sightloop.training.sweeps import store
-from sightloop.training.sweeps.store import Sweep, SweepStatus, Trial
+from sightloop.training.sweeps.values import Sweep, SweepStatus, Trial
 
 TRIAL_STEP = "sweep-trial"
 TRIAL_ENDED = EventKind("sweep.trial_ended")

@@ -18,9 +18,9 @@ from sightloop.training.services import train
 from sightloop.training.sweeps import store
 from sightloop.training.sweeps.measuring import NoValue, measure_objectives
 from sightloop.training.sweeps.space import request_of
-from sightloop.training.sweeps.store import Sweep, Trial
 from sightloop.training.sweeps.suggesting import suggest
 from sightloop.training.sweeps.tending import end_trial, tend
+from sightloop.training.sweeps.values import Sweep, Trial, TrialState, tried_of
 from sightloop.training.sweeps.watching import watched
 
 
@@ -65,7 +65,7 @@ def begin_trial(workspace: Workspace, asked: TrialStep) -> tuple[Sweep, Trial] |
             return sweep, trial
         values = trial.values
         if values is None:
-            known = store.tried_of(trials, but=trial.number)
+            known = tried_of(trials, but=trial.number)
             values = suggest(sweep.spec, trial.number, known)
         with workspace.db.write() as tx:
             store.find_sweep(tx, sweep.id, for_change=True)
@@ -141,7 +141,7 @@ def _now(workspace: Workspace, trial: Trial) -> Trial:
         return store.find_trial(tx, trial.sweep, trial.number)
 
 
-def _because(trial: Trial, state: store.TrialState, reason: str) -> Trial:
+def _because(trial: Trial, state: TrialState, reason: str) -> Trial:
     return msgspec.structs.replace(trial, state=state, reason=reason[:1000])
 
 

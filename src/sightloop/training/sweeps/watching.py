@@ -16,8 +16,8 @@ from sightloop.tracking.points import metric_history
 from sightloop.training import store as jobs
 from sightloop.training.sweeps import store
 from sightloop.training.sweeps.halving import rungs_of, value_at, verdict
-from sightloop.training.sweeps.store import Sweep, Trial
 from sightloop.training.sweeps.tending import tend
+from sightloop.training.sweeps.values import Sweep, Trial
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from sightloop.kernel.steps import Lane
 from sightloop.kernel.worker import StepWorker
 from sightloop.kernel.workspace import Workspace
 from sightloop.training.sweeps import store
-from sightloop.training.sweeps.store import Sweep
 from sightloop.training.sweeps.tending import TRIAL_STEP, tend_sweeps
 from sightloop.training.sweeps.trials import trial_step
+from sightloop.training.sweeps.values import Sweep
 
 HANDLERS = {TRIAL_STEP: trial_step}
 
