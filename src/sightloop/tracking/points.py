@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import RowMapping, delete, select, tuple_
+from sqlalchemy import Executable, RowMapping, delete, select, tuple_
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.errors import BadPoint
 from sightloop.tracking.tables import latest, points
-from sightloop.tracking.upserts import insert_into, insert_new
+from sightloop.tracking.upserts import insert_new_plainly, insert_of
 from sightloop.tracking.values import MAX_KEY_CHARACTERS, MAX_STEP, MetricPoint
 
 _COLUMNS = (points.c.key, points.c.is_nan, points.c.value, points.c.step, points.c.at_ms)
@@ -36,6 +37,17 @@ class MetricColumns(NamedTuple):
         return MetricColumns(self.steps[which], self.at_ms[which], self.values[which])
 
 
+class _Row(NamedTuple):
+    """A row of `points` or `latest`; its fields are their columns, in order."""
+
+    run: str
+    key: str
+    step: int
+    at_ms: int
+    is_nan: bool
+    value: float
+
+
 def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """Add the points. One that is stored already, value and time included, changes nothing.
 
@@ -47,7 +59,7 @@ def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     if not added:
         return
     rows = [_row_of(run, point) for point in added]
-    insert_new(tx, points, rows)
+    insert_new_plainly(tx, points, rows)
     _keep_newest(tx, rows)
 
 
@@ -74,29 +86,31 @@ def add_columns(tx: Tx, run: str, key: str, columns: MetricColumns) -> int:
     is_nan = np.isnan(columns.values[order])
     values = np.where(is_nan, 0.0, columns.values[order])
     parts = (columns.steps[order], columns.at_ms[order], is_nan, values)
-    rows = [
-        {"run": run, "key": key, "step": step, "at_ms": at_ms, "is_nan": nan, "value": value}
-        for step, at_ms, nan, value in zip(*(part.tolist() for part in parts), strict=True)
-    ]
-    n_new = tx.execute(insert_into(tx, points).on_conflict_do_nothing(), rows).rowcount
+    rows = [(run, key, *one) for one in zip(*(part.tolist() for part in parts), strict=True)]
+    n_new = insert_new_plainly(tx, points, rows)
     _keep_newest(tx, [newest])
     return n_new
 
 
-def _keep_newest(tx: Tx, rows: Sequence[dict[str, str | int | float]]) -> None:
-    newest: dict[str, dict[str, str | int | float]] = {}
-    for row in sorted(rows, key=lambda row: (row["step"], row["at_ms"], row["value"])):
-        newest[str(row["key"])] = row
-    statement = insert_into(tx, latest)
+def _keep_newest(tx: Tx, rows: Sequence[_Row]) -> None:
+    newest: dict[str, _Row] = {}
+    for row in rows:
+        known = newest.get(row.key)
+        if known is None or row[2:4] + row[5:] >= known[2:4] + known[5:]:
+            newest[row.key] = row
+    replacing = _replacing_older(tx.dialect.name)
+    tx.execute(replacing, [one._asdict() for one in newest.values()])
+
+
+@lru_cache
+def _replacing_older(dialect: str) -> Executable:
+    statement = insert_of(dialect, latest)
     new = statement.excluded
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["run", "key"],
-            set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
-            where=tuple_(new.step, new.at_ms, new.value)
-            >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
-        ),
-        list(newest.values()),
+    return statement.on_conflict_do_update(
+        index_elements=["run", "key"],
+        set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
+        where=tuple_(new.step, new.at_ms, new.value)
+        >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
     )
 
 
@@ -151,7 +165,7 @@ def metric_columns(tx: Tx, run: str, key: str) -> MetricColumns:
     )
 
 
-def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
+def _row_of(run: str, point: MetricPoint) -> _Row:
     if not 0 < len(point.key) <= MAX_KEY_CHARACTERS:
         problem = f"its name has {len(point.key)} characters, not 1 to {MAX_KEY_CHARACTERS}"
         raise BadPoint(run=run, key=point.key, problem=problem)
@@ -159,14 +173,8 @@ def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
         raise BadPoint(run=run, key=point.key, problem=f"step {point.step} does not fit 64 bits")
     # SQLite stores NaN as NULL, which no key can hold: it has a column of its own.
     is_nan = math.isnan(point.value)
-    return {
-        "run": run,
-        "key": point.key,
-        "step": point.step,
-        "at_ms": point.at_ms,
-        "is_nan": is_nan,
-        "value": 0.0 if is_nan else float(point.value),
-    }
+    value = 0.0 if is_nan else float(point.value)
+    return _Row(run, point.key, point.step, point.at_ms, is_nan, value)
 
 
 def point_of(row: RowMapping) -> MetricPoint:
