@@ -67,6 +67,7 @@ from sightloop.tracking.values import Run
 from sightloop.training import logs as run_logs
 from sightloop.training import services as training
 from sightloop.training.requests import TrainRequest
+from sightloop.training.sweeps import services as sweeps
 
 
 class CommittedOrNot(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +213,12 @@ SERVICES: dict[str, Service] = {
     "tracking.begin": receiving.begin_tracking,
     "tracking.end": receiving.end_tracking,
     "tracking.log": receiving.take_batch,
+    "sweep.best": sweeps.find_best,
+    "sweep.list": sweeps.list_sweeps,
+    "sweep.resume": sweeps.resume_sweep,
+    "sweep.show": sweeps.show_sweep,
+    "sweep.start": sweeps.start_sweep,
+    "sweep.stop": sweeps.stop_sweep,
     "train": train_now,
     "workspace.check": checkup.check_workspace,
     "workspace.show": facts.show_workspace,

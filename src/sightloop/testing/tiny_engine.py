@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -68,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Goes into the engine's log."""
     pretend: bool = False
     """Deliver placeholders instead of training: for tests that only watch the process."""
+    skill: float | Literal["nan"] | None = None
+    """Pretend that the metric `score` grows to this over the epochs."""
     run_for_s: float = 0.0
     """Spread over the epochs."""
     heartbeat_every_s: float = 5.0
@@ -159,6 +161,9 @@ def _pretend(job: Job, settings: Settings, writer: LineWriter) -> int:
     for epoch in range(1, job.epochs + 1):
         time.sleep(settings.run_for_s / job.epochs)
         writer.write(MetricLine(name="train/loss", value=1 / epoch, step=epoch))
+        if settings.skill is not None:
+            score = to_wire(float(settings.skill) * epoch / job.epochs)
+            writer.write(MetricLine(name="score", value=score, step=epoch))
         writer.write(ProgressLine(what="epochs", done=epoch, total=job.epochs))
     for name in (MODEL_FILE, CHECKPOINT_FILE):
         _write_output(job, name, name.encode())

@@ -24,6 +24,7 @@ __all__ = [
     "sources",
     "store",
     "supervision",
+    "sweeps",
     "tail",
     "weights",
     "weights_digest",

@@ -99,6 +99,7 @@ class Attempt:
             limits=limits_of(self.workspace),
             peak_memory_bytes=ended.peak_memory_bytes,
             log=self.folder.log_tail(),
+            why_cancelled=self._why_cancelled(run),
         )
         if failure is not None:
             self._fail(run, failure, reason=ended.ending.reason, points=ended.unrecorded)
@@ -113,6 +114,11 @@ class Attempt:
         except SightloopError as error:
             self._fail(run, error, points=ended.unrecorded)
             raise
+
+    def _why_cancelled(self, run: Run) -> str:
+        with self.workspace.db.read() as tx:
+            job = store.look_up_job(tx, run.id)
+        return "" if job is None else job.cancel_why
 
     def _fail(
         self,

@@ -25,6 +25,7 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Workspace
 from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import record_artifact
+from sightloop.tracking.labels import set_tags
 from sightloop.tracking.points import add_points, forget_points
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs, RunState
 from sightloop.training import store
@@ -85,6 +86,7 @@ def record_start(
             )
         else:
             run = tracking.restart_run(tx, request.run, inputs=inputs, now_ms=now_ms)
+        set_tags(tx, run.id, request.tags)
         store.open_job(tx, run.id)
         _tell(tx, RUN_STARTED, run, by=actor, at_ms=now_ms)
     return run
