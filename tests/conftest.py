@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from sightloop.kernel.workspace import Workspace
+from sightloop.testing import postgresql
 from sightloop.testing.clock import ManualClock
 from sightloop.testing.workspaces import fresh_workspace
 
@@ -25,3 +26,16 @@ def workspace(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
     opened = fresh_workspace(tmp_path / "workspace", clock=clock)
     yield opened
     opened.db.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_outlives_the_tests() -> Iterator[None]:
+    yield
+    postgresql.leave()
+
+
+@pytest.fixture(autouse=True)
+def _databases_end_with_their_test() -> Iterator[None]:
+    n_before = postgresql.n_made()
+    yield
+    postgresql.drop_since(n_before)
