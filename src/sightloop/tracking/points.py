@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, delete, select, tuple_
 from sightloop.kernel.database import Tx
 from sightloop.tracking.errors import BadPoint
 from sightloop.tracking.tables import latest, points
-from sightloop.tracking.upserts import insert_into, insert_new
+from sightloop.tracking.upserts import insert_new, replace_rows
 from sightloop.tracking.values import MAX_KEY_CHARACTERS, MAX_STEP, MetricPoint
 
 _COLUMNS = (points.c.key, points.c.is_nan, points.c.value, points.c.step, points.c.at_ms)
@@ -46,7 +46,9 @@ def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """
     if not added:
         return
-    rows = [_row_of(run, point) for point in added]
+    # In the order of the key: transactions of points take no lock, and rows that all of them lock
+    # in one order cannot be waited for crosswise.
+    rows = sorted((_row_of(run, point) for point in added), key=_place)
     insert_new(tx, points, rows)
     _keep_newest(tx, rows)
 
@@ -78,26 +80,18 @@ def add_columns(tx: Tx, run: str, key: str, columns: MetricColumns) -> int:
         {"run": run, "key": key, "step": step, "at_ms": at_ms, "is_nan": nan, "value": value}
         for step, at_ms, nan, value in zip(*(part.tolist() for part in parts), strict=True)
     ]
-    n_new = tx.execute(insert_into(tx, points).on_conflict_do_nothing(), rows).rowcount
+    n_new = insert_new(tx, points, rows)
     _keep_newest(tx, [newest])
     return n_new
 
 
 def _keep_newest(tx: Tx, rows: Sequence[dict[str, str | int | float]]) -> None:
+    """Have `latest` hold the last row of each key, unless it has a later one."""
     newest: dict[str, dict[str, str | int | float]] = {}
-    for row in sorted(rows, key=lambda row: (row["step"], row["at_ms"], row["value"])):
+    for row in rows:
         newest[str(row["key"])] = row
-    statement = insert_into(tx, latest)
-    new = statement.excluded
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["run", "key"],
-            set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
-            where=tuple_(new.step, new.at_ms, new.value)
-            >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
-        ),
-        list(newest.values()),
-    )
+    rows_of_latest = [newest[key] for key in sorted(newest)]
+    replace_rows(tx, latest, rows_of_latest, unless_newer=("step", "at_ms", "value"))
 
 
 def forget_points(tx: Tx, run: str) -> None:
@@ -167,6 +161,10 @@ def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
         "is_nan": is_nan,
         "value": 0.0 if is_nan else float(point.value),
     }
+
+
+def _place(row: dict[str, str | int | float]) -> tuple[str | int | float, ...]:
+    return row["key"], row["step"], row["at_ms"], row["value"], row["is_nan"]
 
 
 def point_of(row: RowMapping) -> MetricPoint:
