@@ -21,9 +21,29 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `both_databases` run on SQLite and on PostgreSQL."""
+    is_marked = metafunc.definition.get_closest_marker("both_databases") is not None
+    if is_marked and "database_kind" in metafunc.fixturenames and not postgresql.is_asked_for():
+        metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """What keeps the records of the workspace under test."""
+    default = "postgresql" if postgresql.is_asked_for() else "sqlite"
+    return str(getattr(request, "param", default))
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
-    opened = fresh_workspace(tmp_path / "workspace", clock=clock)
+def database_url(database_kind: str) -> str:
+    """Where the workspace under test keeps its records; empty for inside it."""
+    return postgresql.server().furnished() if database_kind == "postgresql" else ""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clock: ManualClock, database_url: str) -> Iterator[Workspace]:
+    opened = fresh_workspace(tmp_path / "workspace", clock=clock, database_url=database_url)
     yield opened
     opened.db.close()
 

@@ -19,6 +19,8 @@ from sightloop.datasets.errors import (
 from sightloop.datasets.keys import ObjectKey, digest_of_key
 from sightloop.kernel.digests import digest_of
 
+pytestmark = pytest.mark.both_databases
+
 FIRST, SECOND, THIRD = digest_of(b"1"), digest_of(b"2"), digest_of(b"3")
 
 
