@@ -179,7 +179,9 @@ def _address(url: str) -> URL:
 
 def _without_secrets(address: URL) -> str:
     """The address as anybody may see it: options may hold a password too."""
-    shown = address.set(drivername="postgresql", username=None, password=None, query={})
+    shown = URL.create(
+        "postgresql", host=address.host, port=address.port, database=address.database
+    )
     return shown.render_as_string()
 
 
