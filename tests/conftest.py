@@ -28,6 +28,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what looks into SQLite's files where there are none."""
+    if postgresql.is_asked_for() and item.get_closest_marker("sqlite_only"):
+        pytest.skip("looks into SQLite's files")
+
+
 @pytest.fixture(scope="module")
 def database_kind(request: pytest.FixtureRequest) -> str:
     """What keeps the records of the workspace under test."""

@@ -60,7 +60,7 @@ def test_a_changed_object_is_refused(workspace):
     one = an_object(b"content")
     with workspace.db.write() as tx:
         store.write_objects(tx, [one])
-        tx.execute(text("UPDATE dataset_objects SET content = x'00'"))
+        tx.execute(text("UPDATE dataset_objects SET content = :other"), {"other": b"\0"})
     with workspace.db.read() as tx, pytest.raises(ObjectDamaged, match="no longer") as caught:
         store.read_objects(tx, [one.key])
     assert caught.value.code == "DATA-031"

@@ -231,10 +231,32 @@ def test_an_address_that_cannot_be_read_is_refused(address: str):
         Database(address)
 
 
-def test_the_disk_of_a_server_is_not_ours_to_tidy(db: Database):
+def test_the_disk_of_a_server_is_not_ours_to_measure_or_tidy(db: Database):
     assert db.size_bytes() == 0
     db.give_back_space()
+
+
+def test_what_was_deleted_is_no_longer_in_the_files_of_its_table(db: Database):
+    with db.write() as tx:
+        say(tx, 1, "jane-doe")
+        path = tx.execute(text("SELECT pg_relation_filepath('notes')")).scalar_one()
+    with db.write() as tx:
+        tx.execute(text("DELETE FROM notes"))
+    with psycopg.connect(db.url) as connection:
+        connection.execute("CHECKPOINT")
+    assert b"jane-doe" in (postgresql.server().folder / "data" / path).read_bytes()
     assert db.forget_deleted()
+    with db.read() as tx:
+        path = tx.execute(text("SELECT pg_relation_filepath('notes')")).scalar_one()
+    assert b"jane-doe" not in (postgresql.server().folder / "data" / path).read_bytes()
+
+
+def test_a_reader_that_keeps_a_table_is_told_of(db: Database):
+    with closing(Database(db.url, busy_timeout_s=0.05)) as quick:
+        with db.read() as tx:
+            tx.execute(text("SELECT n FROM notes"))
+            assert not quick.forget_deleted()
+        assert quick.forget_deleted()
 
 
 def together(db: Database, changes: list[Callable[[Tx], None]]) -> list[BaseException | None]:

@@ -214,8 +214,8 @@ class Database:
         """Write the database anew, so that no byte of what was deleted is left in its files.
 
         False when a reader kept the log from being emptied; call again later. Takes about 3 s and
-        the room of a second copy per gigabyte. Where the database is no SQLite file, nothing
-        happens: a server's files, logs and backups are in the hands of whoever runs it.
+        the room of a second copy per gigabyte. The log and the backups of a database server are in
+        the hands of whoever runs it.
 
         Raises:
             DatabaseBusy: another process kept the write lock for too long.

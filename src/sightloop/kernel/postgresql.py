@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from sightloop.kernel.database_errors import (
@@ -43,6 +43,8 @@ SCHEMES = ("postgresql:", "postgres:", "postgresql+psycopg:")
 _RECORDS_LOCK = 0x5369_6768_746C_6F6F  # "Sightloo" as a number: nobody else's advisory lock
 _POOL = {"pool_size": 5, "max_overflow": 35, "pool_pre_ping": True, "pool_use_lifo": True}
 """A server answers in 40 threads; a connection that a restart broke is replaced unnoticed."""
+
+_LOCK_NOT_FREE = "55P03"
 
 _CONNECTION = {
     "application_name": "sightloop",
@@ -82,6 +84,7 @@ class PostgresDatabase:
         self.reading = self.writing.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+        self._vacuum = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def prepare(self, tx: Connection) -> None:
         """Refuse a database that could not hold every text.
@@ -102,7 +105,19 @@ class PostgresDatabase:
         """Nothing: the server's own autovacuum does that."""
 
     def forget_deleted(self) -> bool:
-        """True: what its files and backups keep is the business of whoever runs the server."""
+        """Write every table anew; False when a reader kept one of them.
+
+        What the server's log and backups keep is the business of whoever runs it.
+        """
+        with self._vacuum.connect() as connection:
+            quote = connection.dialect.identifier_preparer.quote
+            try:
+                for table in inspect(connection).get_table_names():
+                    connection.execute(text(f"VACUUM (FULL) {quote(table)}"))
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_FREE:
+                    raise
+                return False
         return True
 
     def told(self, error: Exception) -> SightloopError | None:
@@ -127,7 +142,7 @@ class PostgresDatabase:
     def _told(self, state: str, detail: str) -> SightloopError | None:
         """Source: PostgreSQL's documentation, appendix A, error codes."""
         match state:
-            case "55P03":
+            case _ if state == _LOCK_NOT_FREE:
                 return DatabaseBusy(url=self.shown_url, timeout_s=self._busy_timeout_s)
             case "40001" | "40P01":
                 return WritersCollided(url=self.shown_url)

@@ -51,10 +51,10 @@ class SqliteFiles:
         self.points_url = "" if side is None else sqlite_url(side)
         """Where points are written; empty where they lie among the records."""
         plain = {points_schema: None}
-        self.writing = _open_engine(url, busy_timeout_s).execution_options(
+        self.writing: Engine = _open_engine(url, busy_timeout_s).execution_options(
             schema_translate_map=plain
         )
-        self.reading = self.writing
+        self.reading: Engine = self.writing
         if side is not None:
             self.reading = _open_engine(url, busy_timeout_s)
             event.listen(self.reading, "connect", partial(_attach, path=side, schema=points_schema))
