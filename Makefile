@@ -7,7 +7,7 @@ REQUIREMENTS := requirements/all.txt requirements/uv.txt
 export UV_LINK_MODE ?= hardlink
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup demo test bench-data bench-mlflow-differential check format lint types requirements clean
+.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential check format lint types requirements clean
 
 help:            ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -46,10 +46,19 @@ format: setup    ## rewrite the sources in the project's format
 requirements:    ## compile the pinned, hashed requirement files anew
 	scripts/compile-requirements
 
-bench-mlflow-differential: setup ## compare our MLflow answers with those of mlflow 3.17.2 (needs the network once)
-	@test -x .bench/mlflow/bin/mlflow || { $(BIN)/uv venv --quiet .bench/mlflow \
-	  && $(BIN)/uv pip install --quiet --python .bench/mlflow/bin/python mlflow==3.17.2; }
-	$(BIN)/python bench/mlflow_differential.py .bench/mlflow/bin
+.bench/mlflow/.ready:
+	$(BIN)/uv venv --quiet .bench/mlflow
+	$(BIN)/uv pip install --quiet --python .bench/mlflow/bin/python mlflow==3.17.2 psycopg2-binary
+	@touch $@
+
+bench-tracking: setup .bench/mlflow/.ready ## measure tracking beside MLflow's server (about 40 minutes; needs the network once)
+	$(BIN)/python -m bench.tracking --tools .bench/mlflow/bin $(ARGS)
+
+bench-check-ins: setup ## measure ten thousand devices that check in (about 8 minutes)
+	$(BIN)/python -m bench.check_ins $(ARGS)
+
+bench-mlflow-differential: setup .bench/mlflow/.ready ## compare our MLflow answers with those of mlflow 3.17.2 (needs the network once)
+	$(BIN)/python -m bench.mlflow_differential .bench/mlflow/bin
 
 clean:           ## remove what set-up and tests made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis sightloop-demo

@@ -1,6 +1,6 @@
 """Whether Sightloop answers as MLflow's own server does, call by call.
 
-`python bench/mlflow_differential.py BIN [--record]`, where BIN is the folder of a virtual
+`python -m bench.mlflow_differential BIN [--record]`, where BIN is the folder of a virtual
 environment with mlflow. Starts both servers on empty folders, lets an unmodified client make the
 calls of `mlflow_calls.py` to each, and compares every answer: status, error code, shape, values.
 Writes `docs/results/mlflow.md`; with --record also what MLflow's server answered, for the tests.
@@ -11,25 +11,20 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.servers import mlflow_server, our_server
 from sightloop.testing.exchanges import Exchange, Names, differences, hidden
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "mlflow.md"
 GOLDEN = ROOT / "tests" / "server" / "mlflow" / "golden.json"
 CALLS = Path(__file__).with_name("mlflow_calls.py")
-START_TIMEOUT_S = 180
 MAX_GOLDEN_CHARACTERS = 6000
 """Longer exchanges and climbing paths have tests of their own."""
 
@@ -58,10 +53,11 @@ INTENDED = {
 def main(tools: Path, *, is_recording: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="sightloop-bench-") as folder:
         root = Path(folder)
-        with mlflow_server(tools, root / "theirs") as url:
-            theirs = make_calls(tools, url, root / "theirs.json", {})
-        with our_server(root / "ours") as (url, token):
-            ours = make_calls(tools, url, root / "ours.json", {"MLFLOW_TRACKING_TOKEN": token})
+        with mlflow_server(tools, root / "theirs") as server:
+            theirs = make_calls(tools, server.url, root / "theirs.json", {})
+        with our_server(root / "ours") as server:
+            with_token = {"MLFLOW_TRACKING_TOKEN": server.token}
+            ours = make_calls(tools, server.url, root / "ours.json", with_token)
     found = compare(ours, theirs)
     report = render(found, version_of(tools))
     print(report)
@@ -161,66 +157,6 @@ def make_calls(
     subprocess.run(command, check=True, env={**os.environ, **environment}, cwd=output.parent)
     calls: list[dict[str, Any]] = json.loads(output.read_text())
     return calls
-
-
-@contextmanager
-def mlflow_server(tools: Path, folder: Path) -> Iterator[str]:
-    folder.mkdir()
-    port = free_port()
-    command = [str(tools / "mlflow"), "server", "--workers", "1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
-    with running(command, folder, environment, f"http://127.0.0.1:{port}"):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def our_server(folder: Path) -> Iterator[tuple[str, str]]:
-    folder.mkdir()
-    port = free_port()
-    program = [sys.executable, "-m", "sightloop.cli.main"]
-    quiet = subprocess.DEVNULL
-    subprocess.run([*program, "init"], check=True, cwd=folder, stdout=quiet, stderr=quiet)
-    command = [*program, "up", "--no-worker", "--port", str(port)]
-    with running(command, folder, dict(os.environ), f"http://127.0.0.1:{port}"):
-        token = (folder / ".sightloop" / "token").read_text().strip()
-        yield f"http://127.0.0.1:{port}", token
-
-
-@contextmanager
-def running(
-    command: list[str], folder: Path, environment: Mapping[str, str], url: str
-) -> Iterator[None]:
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            wait_for(f"{url}/health", server)
-            yield
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)  # MLflow's server has children
-            server.wait()
-
-
-def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise SystemExit(f"no server answers at {url}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def version_of(tools: Path) -> str:

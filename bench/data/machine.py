@@ -20,7 +20,7 @@ def facts_of_machine(scratch: Path) -> dict[str, str]:
     peers = {name.split("[")[0]: version for name, version in VERSIONS.items()}
     return {
         "date": time.strftime("%d %B %Y", time.gmtime()).lstrip("0"),
-        "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB of memory, "
+        "hardware": f"{processor()}, {os.cpu_count()} cores, {memory_gb():.0f} GB of memory, "
         f"{_file_system(scratch)}",
         "system": f"Linux {platform.release()}",
         "versions": f"Sightloop {sightloop.__version__}{_code()} (Python "
@@ -30,14 +30,14 @@ def facts_of_machine(scratch: Path) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
 
 
-def _memory_gb() -> float:
+def memory_gb() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 

@@ -93,10 +93,14 @@ class Backend(Protocol):
     """The address without names and passwords of people."""
     points_url: str
     """Where points are written apart from the records; empty where they are not."""
-    writing: Engine
-    """A transaction with the option `sightloop_write` shuts out other writers when it begins."""
-    reading: Engine
-    """Each of its transactions sees one moment, records and points."""
+
+    @property
+    def writing(self) -> Engine:
+        """A transaction with the option `sightloop_write` shuts out other writers as it begins."""
+
+    @property
+    def reading(self) -> Engine:
+        """Each of its transactions sees one moment, records and points."""
 
     def prepare(self, tx: Connection) -> None:
         """Refuse a place where no workspace can be, before tables are made."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -57,6 +58,14 @@ _sessions = Table(
     Column("actor", Text, nullable=False),
     Column("began_at_ms", BigInteger, nullable=False),
     Index("sessions_by_actor", "actor", "began_at_ms"),
+)
+
+
+# Made once: every request asks it.
+_HOLDER = (
+    select(_actors, _tokens.c.uses_left, _tokens.c.expires_at_ms)
+    .join(_tokens, _tokens.c.actor == _actors.c.id)
+    .where(_tokens.c.hash == bindparam("hash"))
 )
 
 
@@ -138,10 +147,7 @@ def actor_of(tx: Tx, token: str, *, now_ms: int) -> Actor:
     Raises:
         Unauthenticated: it is unknown, used up or expired; which of them is not said to strangers.
     """
-    query = select(_actors, _tokens.c.uses_left, _tokens.c.expires_at_ms).join(
-        _tokens, _tokens.c.actor == _actors.c.id
-    )
-    row = tx.execute(query.where(_tokens.c.hash == _hash(token))).mappings().first()
+    row = tx.execute(_HOLDER, {"hash": _hash(token)}).mappings().first()
     if row is None or row["uses_left"] == 0:
         raise Unauthenticated(why="the token is not valid here")
     if row["expires_at_ms"] is not None and row["expires_at_ms"] <= now_ms:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import RowMapping, delete, select, tuple_
+from sqlalchemy import Executable, RowMapping, delete, select, tuple_
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.errors import BadPoint
 from sightloop.tracking.tables import latest, points
-from sightloop.tracking.upserts import insert_new, replace_rows
+from sightloop.tracking.upserts import insert_new_plainly, insert_of
 from sightloop.tracking.values import MAX_KEY_CHARACTERS, MAX_STEP, MetricPoint
 
 _COLUMNS = (points.c.key, points.c.is_nan, points.c.value, points.c.step, points.c.at_ms)
@@ -36,6 +37,17 @@ class MetricColumns(NamedTuple):
         return MetricColumns(self.steps[which], self.at_ms[which], self.values[which])
 
 
+class _Row(NamedTuple):
+    """A row of `points` or `latest`; its fields are their columns, in order."""
+
+    run: str
+    key: str
+    step: int
+    at_ms: int
+    is_nan: bool
+    value: float
+
+
 def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """Add the points. One that is stored already, value and time included, changes nothing.
 
@@ -48,8 +60,8 @@ def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
         return
     # In the order of the key: transactions of points take no lock, and rows that all of them lock
     # in one order cannot be waited for crosswise.
-    rows = sorted((_row_of(run, point) for point in added), key=_place)
-    insert_new(tx, points, rows)
+    rows = sorted(_row_of(run, point) for point in added)
+    insert_new_plainly(tx, points, rows)
     _keep_newest(tx, rows)
 
 
@@ -76,22 +88,32 @@ def add_columns(tx: Tx, run: str, key: str, columns: MetricColumns) -> int:
     is_nan = np.isnan(columns.values[order])
     values = np.where(is_nan, 0.0, columns.values[order])
     parts = (columns.steps[order], columns.at_ms[order], is_nan, values)
-    rows = [
-        {"run": run, "key": key, "step": step, "at_ms": at_ms, "is_nan": nan, "value": value}
-        for step, at_ms, nan, value in zip(*(part.tolist() for part in parts), strict=True)
-    ]
-    n_new = insert_new(tx, points, rows)
+    rows = [(run, key, *one) for one in zip(*(part.tolist() for part in parts), strict=True)]
+    n_new = insert_new_plainly(tx, points, rows)
     _keep_newest(tx, [newest])
     return n_new
 
 
-def _keep_newest(tx: Tx, rows: Sequence[dict[str, str | int | float]]) -> None:
-    """Have `latest` hold the last row of each key, unless it has a later one."""
-    newest: dict[str, dict[str, str | int | float]] = {}
+def _keep_newest(tx: Tx, rows: Sequence[_Row]) -> None:
+    newest: dict[str, _Row] = {}
     for row in rows:
-        newest[str(row["key"])] = row
-    rows_of_latest = [newest[key] for key in sorted(newest)]
-    replace_rows(tx, latest, rows_of_latest, unless_newer=("step", "at_ms", "value"))
+        known = newest.get(row.key)
+        if known is None or row[2:4] + row[5:] >= known[2:4] + known[5:]:
+            newest[row.key] = row
+    replacing = _replacing_older(tx.dialect.name)
+    tx.execute(replacing, [newest[key]._asdict() for key in sorted(newest)])
+
+
+@lru_cache
+def _replacing_older(dialect: str) -> Executable:
+    statement = insert_of(dialect, latest)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["run", "key"],
+        set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
+        where=tuple_(new.step, new.at_ms, new.value)
+        >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
+    )
 
 
 def forget_points(tx: Tx, run: str) -> None:
@@ -145,7 +167,7 @@ def metric_columns(tx: Tx, run: str, key: str) -> MetricColumns:
     )
 
 
-def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
+def _row_of(run: str, point: MetricPoint) -> _Row:
     if not 0 < len(point.key) <= MAX_KEY_CHARACTERS:
         problem = f"its name has {len(point.key)} characters, not 1 to {MAX_KEY_CHARACTERS}"
         raise BadPoint(run=run, key=point.key, problem=problem)
@@ -153,18 +175,8 @@ def _row_of(run: str, point: MetricPoint) -> dict[str, str | int | float]:
         raise BadPoint(run=run, key=point.key, problem=f"step {point.step} does not fit 64 bits")
     # SQLite stores NaN as NULL, which no key can hold: it has a column of its own.
     is_nan = math.isnan(point.value)
-    return {
-        "run": run,
-        "key": point.key,
-        "step": point.step,
-        "at_ms": point.at_ms,
-        "is_nan": is_nan,
-        "value": 0.0 if is_nan else float(point.value),
-    }
-
-
-def _place(row: dict[str, str | int | float]) -> tuple[str | int | float, ...]:
-    return row["key"], row["step"], row["at_ms"], row["value"], row["is_nan"]
+    value = 0.0 if is_nan else float(point.value)
+    return _Row(run, point.key, point.step, point.at_ms, is_nan, value)
 
 
 def point_of(row: RowMapping) -> MetricPoint:

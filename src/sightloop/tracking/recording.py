@@ -238,8 +238,9 @@ def _open_experiment(tx: Tx, number: int) -> Experiment:
 
 def _check_batch(request: LogBatch) -> None:
     limits.check_batch(request.metrics, request.params, request.tags)
+    for key in {point.key for point in request.metrics}:
+        limits.check_key(key, what="metric")
     for point in request.metrics:
-        limits.check_key(point.key, what="metric")
         if point.at_ms < 0 or math.isinf(point.at_ms):
             problem = f"its time {point.at_ms} ms is before 1970"
             raise BadPoint(run=request.run, key=point.key, problem=problem)

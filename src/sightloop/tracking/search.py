@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import nan
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, and_, case, exists, func, not_, or_, select
+from sqlalchemy import (
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    type_coerce,
+)
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.conditions import (
@@ -23,7 +38,6 @@ from sightloop.tracking.conditions import (
 )
 from sightloop.tracking.filters import RUNS, Comparison, Sorting, parse_filter, parse_order
 from sightloop.tracking.inputs import datasets, run_datasets
-from sightloop.tracking.points import point_of
 from sightloop.tracking.store import RUN_QUERY, run_of
 from sightloop.tracking.tables import latest, params, runs, tags
 from sightloop.tracking.values import MetricPoint, Run
@@ -32,6 +46,28 @@ _AT_ONCE = 900
 """Runs named in one statement."""
 
 _T = TypeVar("_T")
+_Join = tuple[FromClause, Column]
+
+
+def _pairs_of_runs(table: Table) -> Select[Any]:
+    mine = table.c.run.in_(bindparam("runs", expanding=True))
+    pairs = select(table.c.run, table.c.key, table.c.value)
+    return pairs.where(mine).order_by(table.c.run, table.c.key)
+
+
+_PARAMS, _TAGS = _pairs_of_runs(params), _pairs_of_runs(tags)
+_NEWEST = (
+    select(
+        latest.c.run,
+        latest.c.key,
+        type_coerce(latest.c.is_nan, Integer),
+        latest.c.value,
+        latest.c.step,
+        latest.c.at_ms,
+    )
+    .where(latest.c.run.in_(bindparam("runs", expanding=True)))
+    .order_by(latest.c.run, latest.c.key)
+)
 
 
 class RunWithFacts(NamedTuple):
@@ -80,8 +116,10 @@ def search_runs(
     sortings = parse_order(order_by, RUNS)
     order = order_of(sortings)
     after = decode_token(token, order=order)
-    keys = _keys(sortings)
     query = _fitting(tx, experiment_ids, parse_filter(filter_text, RUNS), is_deleted)
+    keys, joins = _keys(sortings)
+    for table, condition in joins:
+        query = query.outerjoin(table, condition)
     query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))
     if after is not None:
         query = query.where(beyond(keys, after))
@@ -105,13 +143,14 @@ def with_facts(tx: Tx, ids: Sequence[str]) -> list[RunWithFacts]:
             values = dict(row)
             number = values.pop("number")
             found[row["id"]] = RunWithFacts(run_of(values), number, [], [], [])
-        for table, field in ((params, "params"), (tags, "tags")):
-            pairs = select(table.c.run, table.c.key, table.c.value).where(table.c.run.in_(some))
-            for run, key, value in tx.execute(pairs.order_by(table.c.run, table.c.key)):
-                getattr(found[run], field).append((key, value))
-        newest = select(latest).where(latest.c.run.in_(some)).order_by(latest.c.run, latest.c.key)
-        for row in tx.execute(newest).mappings():
-            found[row["run"]].metrics.append(point_of(row))
+        # A page has a hundred thousand of these: fetched at once, as plain tuples.
+        for run, key, value in tx.execute(_PARAMS, {"runs": some}).all():
+            found[run].params.append((key, value))
+        for run, key, value in tx.execute(_TAGS, {"runs": some}).all():
+            found[run].tags.append((key, value))
+        for run, key, is_nan, value, step, at_ms in tx.execute(_NEWEST, {"runs": some}).all():
+            value = nan if is_nan else value
+            found[run].metrics.append(MetricPoint(key=key, value=value, step=step, at_ms=at_ms))
     return [found[one] for one in ids if one in found]
 
 
@@ -174,33 +213,38 @@ def _attribute(name: str) -> Column:
     return columns[name]
 
 
-def _keys(sortings: Sequence[Sorting]) -> list[SortKey]:
-    keys = sort_keys(sortings, _sorted_column)
+def _keys(sortings: Sequence[Sorting]) -> tuple[list[SortKey], list[_Join]]:
+    """What rows are sorted by, and what that needs joined to the runs."""
+    joins: list[_Join] = []
+    keys = sort_keys(sortings, lambda one: _sorted_column(one, joins))
     named = {one.key for one in sortings if one.entity == "attribute"}
     if "start_time" not in named:
         keys.append(SortKey(runs.c.started_at_ms, False))
-    return [*keys, SortKey(runs.c.id, True)]
+    return [*keys, SortKey(runs.c.id, True)], joins
 
 
-def _sorted_column(one: Sorting) -> tuple[Column, Column]:
+def _sorted_column(one: Sorting, joins: list[_Join]) -> tuple[Column, Column]:
     if one.entity == "attribute":
         column = _attribute(one.key)
         nothing: float | str = 0 if one.key in ("start_time", "end_time") else ""
         return missing_rank(column), func.coalesce(column, nothing)
     if one.entity == "metric":
-        mine = and_(latest.c.run == runs.c.id, latest.c.key == one.key)
-        value = select(latest.c.value).where(mine).scalar_subquery()
-        is_nan = select(latest.c.is_nan).where(mine).scalar_subquery()
-        return missing_rank(value, is_nan), func.coalesce(value, 0.0)
+        newest = _joined_by_key(latest, one.key, joins)
+        return missing_rank(newest.c.value, newest.c.is_nan), func.coalesce(newest.c.value, 0.0)
     if one.entity == "dataset":
         column = run_datasets.c.context if one.key == "context" else datasets.c[one.key]
         used = and_(run_datasets.c.run == runs.c.id, run_datasets.c.dataset == datasets.c.id)
-        text = select(func.min(column)).where(used).scalar_subquery()
+        text: Column = select(func.min(column)).where(used).scalar_subquery()
     else:
-        table = params if one.entity == "param" else tags
-        mine = and_(table.c.run == runs.c.id, table.c.key == one.key)
-        text = select(table.c.value).where(mine).scalar_subquery()
+        text = _joined_by_key(params if one.entity == "param" else tags, one.key, joins).c.value
     return missing_rank(text), func.coalesce(text, "")
+
+
+def _joined_by_key(table: Table, key: str, joins: list[_Join]) -> FromClause:
+    """The one row of that key, looked up once a run however often its columns are named."""
+    row = table.alias(f"sorted_{len(joins)}")
+    joins.append((row, and_(row.c.run == runs.c.id, row.c.key == key)))
+    return row
 
 
 def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:

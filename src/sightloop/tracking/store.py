@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, insert, select, tuple_, update
+from sqlalchemy import RowMapping, bindparam, insert, select, tuple_, update
 
 from sightloop.kernel.database import Tx
 from sightloop.kernel.digests import canonical_json
@@ -128,7 +128,7 @@ def find_run(tx: Tx, run: str) -> Run:
 
 def look_up_run(tx: Tx, run: str) -> Run | None:
     """The run of that id, or None."""
-    row = tx.execute(RUN_QUERY.where(runs.c.id == run)).mappings().first()
+    row = tx.execute(_ONE_RUN, {"run": run}).mappings().first()
     return None if row is None else run_of(row)
 
 
@@ -186,6 +186,8 @@ RUN_QUERY = select(
     *(column for column in runs.columns if column.name != "experiment"),
     experiments.c.name.label("experiment"),
 ).join_from(runs, experiments)
+
+_ONE_RUN = RUN_QUERY.where(runs.c.id == bindparam("run"))
 
 
 def _row_of(run: Run, experiment: int) -> dict[str, object]:

@@ -72,7 +72,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.inputs
 
 
-class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):
+class MetricPoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One measured number; NaN and the infinities are values like any other."""
 
     key: str

@@ -94,6 +94,11 @@ def read_body(kind: type[_Request], body: bytes, path_fields: Mapping[str, str])
         BodyIsNoObject: it is JSON, but no object.
         BadMlflowRequest: it is no JSON, or a field is missing or of another kind.
     """
+    if not path_fields:
+        try:  # nearly every request is right, and then read in one go
+            return msgspec.json.decode(body, type=kind, strict=False)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+            pass  # what is wrong, or null, is found below
     try:
         values = msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from sightloop.tracking.experiments import Experiment
 from sightloop.tracking.inputs import DatasetInput, ModelLink
 from sightloop.tracking.logged_models import (
@@ -51,9 +53,9 @@ def run_shape(
     shape: dict[str, Any] = {
         "info": info,
         "data": without_empty(
-            metrics=[metric_shape(point) for point in found.metrics],
-            params=pairs(found.params),
-            tags=pairs(found.tags),
+            metrics=[_newest(point) for point in found.metrics],
+            params=[_Pair(key, value) for key, value in found.params],
+            tags=[_Pair(key, value) for key, value in found.tags],
         ),
         "inputs": inputs_shape(datasets, models),
     }
@@ -107,6 +109,28 @@ def inputs_shape(datasets: Sequence[DatasetInput], models: Sequence[ModelLink]) 
     if models:
         shape["model_inputs"] = [{"model_id": one.model} for one in models]
     return shape
+
+
+class _Newest(msgspec.Struct, frozen=True, gc=False):
+    """What `metric_shape` is; a page of runs has too many of them for dictionaries."""
+
+    key: str
+    value: float | str
+    timestamp: int
+    step: int
+
+
+class _Pair(msgspec.Struct, frozen=True, gc=False):
+    """A text by name."""
+
+    key: str
+    value: str
+
+
+def _newest(point: MetricPoint) -> _Newest:
+    value = point.value
+    shown = value if math.isfinite(value) else number_shape(value)
+    return _Newest(point.key, shown, point.at_ms, point.step)
 
 
 def metric_shape(point: MetricPoint) -> dict[str, Any]:

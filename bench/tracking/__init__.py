@@ -1,0 +1,1 @@
+"""Tracking beside MLflow's own server: `python -m bench.tracking`."""
