@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from sightloop.testing.exchanges import Names, differences, hidden_answer
 from tests.server.mlflow.wire import Mlflow
+
+pytestmark = pytest.mark.both_databases
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 A_FILE = "<a file>"
