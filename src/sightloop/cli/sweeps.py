@@ -198,7 +198,7 @@ def best(
 ) -> None:
     """The best trials; with --register, hand one over to the models."""
     from sightloop.cli.views import sweeps as views
-    from sightloop.registry.packaging import PackageRun
+    from sightloop.registry.origins import PackageRun
     from sightloop.registry.values import ModelVersion
     from sightloop.training.sweeps.services import BestTrials, ShowSweep
 
