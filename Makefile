@@ -7,7 +7,7 @@ REQUIREMENTS := requirements/all.txt requirements/uv.txt
 export UV_LINK_MODE ?= hardlink
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential check format lint types requirements clean
+.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential bench-mlflow-flavours check format lint types requirements clean
 
 help:            ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -59,6 +59,15 @@ bench-check-ins: setup ## measure ten thousand devices that check in (about 8 mi
 
 bench-mlflow-differential: setup .bench/mlflow/.ready ## compare our MLflow answers with those of mlflow 3.17.2 (needs the network once)
 	$(BIN)/python -m bench.mlflow_differential .bench/mlflow/bin
+
+.bench/flavours/.ready:
+	$(BIN)/uv venv --quiet .bench/flavours
+	$(BIN)/uv pip install --quiet --python .bench/flavours/bin/python \
+	  mlflow==3.17.2 scikit-learn lightning torch==2.15.0 ultralytics==8.4.190
+	@touch $@
+
+bench-mlflow-flavours: setup .bench/flavours/.ready ## run MLflow's flavours against our server and theirs (about 15 minutes; needs the network once)
+	$(BIN)/python -m bench.mlflow_flavours .bench/flavours/bin
 
 clean:           ## remove what set-up and tests made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis sightloop-demo

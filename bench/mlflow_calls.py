@@ -106,7 +106,7 @@ def make_calls(r: Recorder, c: MlflowClient) -> None:
     artifacts(r, c)
     logged_models(r, c)
     registry(r, c)
-    wrong_requests(r)
+    wrong_requests(r, c)
 
 
 def experiments(r: Recorder, c: MlflowClient) -> None:
@@ -499,7 +499,7 @@ def registry(r: Recorder, c: MlflowClient) -> None:
     do("show the deleted one now", lambda: c.get_registered_model("lily"))
 
 
-def wrong_requests(r: Recorder) -> None:
+def wrong_requests(r: Recorder, c: MlflowClient) -> None:
     r.raw("a body that is not JSON", "POST", "mlflow/runs/create", data=b"{")
     r.raw("a body that is a list", "POST", "mlflow/runs/create", json=[1])
     r.raw("a run that is not named", "GET", "mlflow/runs/get")
@@ -515,8 +515,117 @@ def wrong_requests(r: Recorder) -> None:
     r.raw("a size that is no number", "POST", "mlflow/runs/search", json=bad)
     view = {"experiment_ids": ["0"], "run_view_type": "SOME"}
     r.raw("a view nobody knows", "POST", "mlflow/runs/search", json=view)
+    finished_runs(r, c)
+    wrong_values(r, c)
+    wrong_filters(r, c)
+    wrong_files(r, c)
     r.raw("an address nobody knows", "GET", "mlflow/nothing/here")
     r.raw("another method", "GET", "mlflow/runs/create")
+    r.raw(
+        *("tags that are texts", "POST", "mlflow/runs/create"),
+        json={"experiment_id": "0", "tags": ["a"]},
+    )
+
+
+def finished_runs(r: Recorder, c: MlflowClient) -> None:
+    """What is logged after the end, and ends that are none."""
+    run = r.do("a run that ends", lambda: c.create_run("0", T0, run_name="ended")).info.run_id
+    r.do("end it", lambda: c.set_terminated(run, end_time=T0 + 5))
+    r.do("a parameter after the end", lambda: c.log_param(run, "late", 1))
+    r.do("a tag after the end", lambda: c.set_tag(run, "late", "1"))
+    r.do("a batch after the end", lambda: c.log_batch(run, [Metric("late", 1.0, T0, 0)]))
+    r.do("end it again, earlier", lambda: c.set_terminated(run, "FAILED", end_time=T0 - 5))
+    r.do("what became of it", lambda: c.get_run(run))
+    status = {"run_id": run, "status": "SLEEPING"}
+    r.raw("a state nobody knows", "POST", "mlflow/runs/update", json=status)
+    r.raw("an update of nothing", "POST", "mlflow/runs/update", json={"run_id": run})
+    early = {"run_id": run, "status": "FINISHED", "end_time": -1}
+    r.raw("an end before time began", "POST", "mlflow/runs/update", json=early)
+
+
+def wrong_values(r: Recorder, c: MlflowClient) -> None:
+    """Kinds of values that the client would not send."""
+    run = r.do(
+        "a run for odd values", lambda: c.create_run("0", T0, run_name="odd values")
+    ).info.run_id
+    point = {"run_id": run, "key": "k", "timestamp": T0}
+    for name, value in (
+        ("a point that is true", True),
+        ("a point that is null", None),
+        ("a point that is a list", [1]),
+        ("a point that is a number as text", "0.5"),
+        ("a point that is NaN as text", "NaN"),
+        ("a point that is minus infinity as text", "-Infinity"),
+        ("a point of great size", 1e308),
+    ):
+        r.raw(name, "POST", "mlflow/runs/log-metric", json={**point, "value": value})
+    bad = {**point, "value": 1.0}
+    r.raw(
+        *("a step that is text", "POST", "mlflow/runs/log-metric"),
+        json={**bad, "step": "first"},
+    )
+    r.raw(
+        *("a step with a fraction", "POST", "mlflow/runs/log-metric"),
+        json={**bad, "step": 1.5},
+    )
+    r.raw(
+        *("a time that is text", "POST", "mlflow/runs/log-metric"),
+        json={**bad, "timestamp": "noon"},
+    )
+    r.raw("a key that is empty", "POST", "mlflow/runs/log-metric", json={**bad, "key": ""})
+    r.raw(
+        *("a tag without a value", "POST", "mlflow/runs/set-tag"),
+        json={"run_id": run, "key": "t"},
+    )
+    r.raw(
+        *("a parameter that is a number", "POST", "mlflow/runs/log-parameter"),
+        json={"run_id": run, "key": "p", "value": 3},
+    )
+    r.raw(
+        *("a batch that is no list", "POST", "mlflow/runs/log-batch"),
+        json={"run_id": run, "metrics": {"k": 1}},
+    )
+    r.raw("a run of an experiment in words", "POST", "mlflow/runs/create", json=_IN_WORDS)
+    r.do("a tag with too long a key", lambda: c.set_tag(run, "k" * 251, "v"))
+    r.do("a metric with too long a key", lambda: c.log_metric(run, "k" * 251, 1.0, T0, 0))
+    r.do("what was kept of odd values", lambda: c.get_run(run))
+
+
+_IN_WORDS = {"experiment_id": "first"}
+
+
+def wrong_filters(r: Recorder, c: MlflowClient) -> None:
+    """Filters that cannot be read, each in another place."""
+    for name, text in (
+        ("a filter without its value", "metrics.loss >"),
+        ("a filter with an open quote", "tags.line = 'a"),
+        ("a filter with a wrong word", "metrics.loss is 3"),
+        ("a filter in parentheses", "(metrics.loss > 1)"),
+        ("a filter with two ANDs", "metrics.loss > 1 AND AND metrics.ap > 2"),
+        ("a filter that ends in AND", "metrics.loss > 1 AND"),
+        ("a filter of a comma", "metrics.loss > 1, metrics.ap > 2"),
+        ("a filter by a bad time", "attributes.start_time > 'noon'"),
+        ("a filter of a list on a metric", "metrics.loss IN (1, 2)"),
+    ):
+        r.do(name, lambda text=text: c.search_runs(["0"], text))
+    r.do("an order by nothing", lambda: c.search_runs(["0"], order_by=[""]))
+    r.do("an order by a bad word", lambda: c.search_runs(["0"], order_by=["metrics.a SIDEWAYS"]))
+
+
+def wrong_files(r: Recorder, c: MlflowClient) -> None:
+    """Names of files that lead elsewhere."""
+    run = r.do(
+        "a run for odd files", lambda: c.create_run("0", T0, run_name="odd files")
+    ).info.run_id
+    at = f"mlflow-artifacts/artifacts/0/{run}/artifacts"
+    r.raw("a file above the rest", "PUT", f"{at}/%2e%2e/%2e%2e/x", data=b"x")
+    r.raw("a file far above", "PUT", "mlflow-artifacts/artifacts/%2e%2e/x", data=b"x")
+    r.raw("a file at the root", "PUT", f"{at}/%2Fetc%2Fpasswd", data=b"x")
+    r.raw("a file of another name in code", "PUT", f"{at}/a%252e%252e%2Fx", data=b"x")
+    r.raw("a folder above the rest", "GET", f"mlflow/artifacts/list?run_id={run}&path=../..")
+    r.raw("a folder at the root", "GET", f"mlflow/artifacts/list?run_id={run}&path=/etc")
+    r.raw("fetch from above", "GET", f"{at}/%2e%2e/%2e%2e/%2e%2e/mlflow.db")
+    r.raw("remove from above", "DELETE", f"{at}/%2e%2e/x")
 
 
 def main(url: str, output: Path) -> None:

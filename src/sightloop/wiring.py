@@ -42,6 +42,7 @@ ROOMS_WITH_TABLES = (
     "tracking.inputs",
     "tracking.logged_models",
     "training.store",
+    "training.sweeps.store",
     "evaluation.store",
     "registry.foreign",
     "registry.store",

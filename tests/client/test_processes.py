@@ -17,7 +17,7 @@ import uvicorn
 import sightloop
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.app import build_app
-from sightloop.testing.workspaces import LOCAL_CALL
+from sightloop.testing.workspaces import LOCAL_CALL, place_database
 from sightloop.tracking.points import metric_history
 from sightloop.tracking.services import ListRuns, RunFacts, ShowRun, list_runs, show_run
 from sightloop.wiring import create_workspace, ensure_token
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Workspace]:
-    opened = create_workspace(tmp_path / "workspace", {})
+    opened = create_workspace(place_database(tmp_path / "workspace"), {})
     yield opened
     opened.db.close()
 

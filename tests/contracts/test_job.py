@@ -13,6 +13,7 @@ from sightloop.contracts.job import (
     ArtifactLine,
     CheckpointLine,
     DoneLine,
+    ExportJob,
     FailedLine,
     Heartbeat,
     Job,
@@ -25,7 +26,7 @@ from sightloop.contracts.job import (
     View,
     ViewImage,
 )
-from sightloop.contracts.job_lines import LineWriter, heartbeats, read_job, read_view
+from sightloop.contracts.job_lines import LineWriter, heartbeats, read_any_job, read_job, read_view
 from sightloop.contracts.numbers import from_wire, to_wire
 from sightloop.testing.clock import ManualClock
 
@@ -43,6 +44,16 @@ JOB = Job(
     seed=0,
     threads=2,
     parameters={"optimizer": "AdamW", "lr0": 0.002},
+    parity_images=["images/0c3a.jpg"],
+)
+EXPORT = ExportJob(
+    id="run_0002",
+    view="/jobs/export-run_0002/view",
+    output="/jobs/export-run_0002/output",
+    weights="/jobs/export-run_0002/start/checkpoint.pt",
+    image_size_px=160,
+    threads=2,
+    parameters={"head": "raw"},
     parity_images=["images/0c3a.jpg"],
 )
 VIEW = View(
@@ -89,9 +100,17 @@ FAILED_LINES: list[JobLine] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "record"), [("job.json", JOB), ("view.json", VIEW), ("parity.json", PARITY)]
+    ("name", "record"),
+    [
+        ("job.json", JOB),
+        ("export-job.json", EXPORT),
+        ("view.json", VIEW),
+        ("parity.json", PARITY),
+    ],
 )
-def test_a_record_reads_and_writes_as_its_golden_file(name: str, record: Job | View | Parity):
+def test_a_record_reads_and_writes_as_its_golden_file(
+    name: str, record: Job | ExportJob | View | Parity
+):
     golden = (GOLDEN / name).read_bytes()
     assert decode(golden, type(record), what=name) == record
     assert msgspec.json.format(encode(record), indent=2) + b"\n" == golden
@@ -121,6 +140,24 @@ def test_every_number_survives_the_way_through_json(value: float):
 
 def test_not_a_number_survives_the_way_through_json():
     assert math.isnan(from_wire(to_wire(math.nan)))
+
+
+@pytest.mark.parametrize("job", [JOB, EXPORT])
+def test_an_engine_tells_a_training_from_an_export(tmp_path: Path, job: Job | ExportJob):
+    (tmp_path / "job.json").write_bytes(encode(job))
+    assert read_any_job(tmp_path / "job.json") == job
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"format":"sightloop.export/2"}', b"\xff"])
+def test_what_is_neither_kind_of_job_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "job.json").write_bytes(content)
+    with pytest.raises(WrongFormat):
+        read_any_job(tmp_path / "job.json")
+
+
+def test_an_engine_of_old_refuses_an_export_by_its_name():
+    with pytest.raises(WrongFormat, match=r"sightloop\.export/1"):
+        decode(encode(EXPORT), Job, what="job.json")
 
 
 def test_an_engine_finds_its_job_and_its_view(tmp_path: Path):

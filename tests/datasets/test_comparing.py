@@ -47,9 +47,9 @@ def counted_objects(workspace: Workspace) -> Iterator[list[int]]:
         if "dataset_objects" in statement:
             counts[0] += len(parameters)
 
-    event.listen(workspace.db._engine, "before_cursor_execute", count)
+    event.listen(workspace.db._backend.writing, "before_cursor_execute", count)
     yield counts
-    event.remove(workspace.db._engine, "before_cursor_execute", count)
+    event.remove(workspace.db._backend.writing, "before_cursor_execute", count)
 
 
 def diff(workspace: Workspace, before: str, after: str, **fields):

@@ -19,6 +19,8 @@ from sightloop.datasets.errors import (
 from sightloop.datasets.keys import ObjectKey, digest_of_key
 from sightloop.kernel.digests import digest_of
 
+pytestmark = pytest.mark.both_databases
+
 FIRST, SECOND, THIRD = digest_of(b"1"), digest_of(b"2"), digest_of(b"3")
 
 
@@ -58,7 +60,7 @@ def test_a_changed_object_is_refused(workspace):
     one = an_object(b"content")
     with workspace.db.write() as tx:
         store.write_objects(tx, [one])
-        tx.execute(text("UPDATE dataset_objects SET content = x'00'"))
+        tx.execute(text("UPDATE dataset_objects SET content = :other"), {"other": b"\0"})
     with workspace.db.read() as tx, pytest.raises(ObjectDamaged, match="no longer") as caught:
         store.read_objects(tx, [one.key])
     assert caught.value.code == "DATA-031"

@@ -6,6 +6,8 @@ from sightloop.kernel.actors import LOCAL
 from sightloop.kernel.events import EventKind
 from sightloop.kernel.workspace import Workspace
 
+pytestmark = pytest.mark.both_databases
+
 
 def tell_and_seal(workspace: Workspace, n_events: int) -> audit.Seal | None:
     with workspace.db.write() as tx:

@@ -8,6 +8,8 @@ from sightloop.kernel.database import Database, Tx
 from sightloop.kernel.events import Consumer, Event, EventKind
 from sightloop.kernel.workspace import Workspace
 
+pytestmark = pytest.mark.both_databases
+
 LOOP = Consumer("loop")
 MADE = EventKind("thing.made")
 BROKEN = EventKind("thing.broken")

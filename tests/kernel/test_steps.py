@@ -10,6 +10,8 @@ from sightloop.kernel.events import EventKind
 from sightloop.kernel.steps import Lane, LeaseLost, Outcome, StepSpec, StepState
 from sightloop.kernel.workspace import Workspace
 
+pytestmark = pytest.mark.both_databases
+
 SPEC = StepSpec("train", 1, {"commit": "c1"}, Lane.HEAVY)
 
 

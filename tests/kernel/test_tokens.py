@@ -5,6 +5,8 @@ from sightloop.kernel.actors import Actor, ActorId, NotAllowed, Permission, Role
 from sightloop.kernel.errors import Unauthenticated
 from sightloop.kernel.workspace import Workspace
 
+pytestmark = pytest.mark.both_databases
+
 ANNA = ActorId("anna")
 
 

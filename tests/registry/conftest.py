@@ -28,7 +28,8 @@ from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Workspace
 from sightloop.registry import store
-from sightloop.registry.packaging import PackageRun, package_run
+from sightloop.registry.origins import PackageRun
+from sightloop.registry.packaging import package_run
 from sightloop.registry.values import ModelName, ModelVersion, VerdictId, VerdictRecord
 from sightloop.testing.blob_training import BlobWeights, answer
 from sightloop.testing.models import DEFAULT_LEVEL, draw_blob_image, write_blob_model

@@ -19,7 +19,8 @@ from sightloop.kernel.worker import Interrupted, StepControl
 from sightloop.kernel.workspace import Call
 from sightloop.registry import store
 from sightloop.registry.errors import BadModelName, ClassesDiffer, NothingUnseen, RunNotPackable
-from sightloop.registry.packaging import MODEL_PACKAGED, PackageRun, package_run, package_step
+from sightloop.registry.origins import PackageRun
+from sightloop.registry.packaging import MODEL_PACKAGED, package_run, package_step
 from sightloop.testing.faults import CrashPlan, SimulatedCrash, crashing
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking.errors import RunUnknown

@@ -20,13 +20,13 @@ from sightloop.registry.signing import SignVersion
 from sightloop.server.app import build_app
 from sightloop.server.operations import operations
 from sightloop.server.rendering import NDJSON
-from sightloop.testing.workspaces import LOCAL_CALL
+from sightloop.testing.workspaces import LOCAL_CALL, place_database
 from sightloop.wiring import create_workspace, ensure_token
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    opened = create_workspace(tmp_path, {})
+    opened = create_workspace(place_database(tmp_path), {})
     yield opened
     opened.db.close()
 

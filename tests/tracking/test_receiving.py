@@ -26,6 +26,8 @@ from sightloop.tracking.receiving import begin_tracking, end_tracking, take_batc
 from sightloop.tracking.recording import mark_run
 from sightloop.tracking.services import ShowRun, show_run
 
+pytestmark = pytest.mark.both_databases
+
 RUN = "run_" + "0" * 22
 BEGIN = BeginTracking(run=RUN, experiment="pcb", name="first", user="anna", started_at_ms=5)
 

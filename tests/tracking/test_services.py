@@ -15,6 +15,8 @@ from sightloop.tracking.points import add_points
 from sightloop.tracking.services import ListRuns, PointFacts, ShowHistory, ShowRun
 from sightloop.tracking.values import CodeState, MetricPoint, RunId, RunInputs
 
+pytestmark = pytest.mark.both_databases
+
 DIGEST = Digest("sha256:" + "0" * 64)
 DEVICE_CALL = Call(Actor(ActorId("device_1"), "device", Role.DEVICE))
 

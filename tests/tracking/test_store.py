@@ -13,6 +13,8 @@ from sightloop.tracking.errors import BadPoint, RunEnded, RunKnown, RunUnknown
 from sightloop.tracking.points import add_points, forget_points, latest_metrics, metric_history
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs
 
+pytestmark = pytest.mark.both_databases
+
 DIGEST = Digest("sha256:" + "0" * 64)
 OTHER = Digest("sha256:" + "1" * 64)
 INPUTS = RunInputs(

@@ -26,6 +26,7 @@ from sightloop.contracts.job import (
     MODEL_ARTIFACT,
     PARITY_ARTIFACT,
     DoneLine,
+    ExportJob,
     FailedLine,
     Job,
     JobLine,
@@ -219,8 +220,28 @@ def make_everything(root: Path) -> Digest:
     train(workspace, LOCAL_CALL, request, control=StepControl(threading.Event()))
     folder = bench.write_job("again", parameters={"plots": False, "head": "end_to_end"})
     bench.run("-m", "sightloop_ultralytics", folder / "job.json")
+    bench.run("-m", "sightloop_ultralytics", write_export(bench, folder) / "job.json")
     workspace.db.close()
     return commit
+
+
+def write_export(bench: Bench, training: Path) -> Path:
+    """The folder of a job that exports what the training left, and nothing more."""
+    folder = bench.folder / "exported"
+    (folder / "output").mkdir(parents=True)
+    trained = decode((training / "job.json").read_bytes(), Job, what="job.json")
+    job = ExportJob(
+        id="exported",
+        view=trained.view,
+        output=str(folder / "output"),
+        weights=str(training / "output/train/weights/best.pt"),
+        image_size_px=trained.image_size_px,
+        threads=trained.threads,
+        parameters={"head": "end_to_end"},
+        parity_images=trained.parity_images,
+    )
+    (folder / "job.json").write_bytes(encode(job))
+    return folder
 
 
 def make_trailing_bytes(folder: Path, image: Path) -> None:
@@ -310,6 +331,22 @@ def test_the_raw_head_answers_as_the_checkpoint_does(bench: Bench, run: Run):
 
 def test_the_end_to_end_head_answers_as_the_checkpoint_does(bench: Bench, again: Path):
     check_agreement(bench, again / "model.onnx", again / "parity.json", "end_to_end")
+
+
+def test_a_checkpoint_that_is_exported_alone_gives_the_file_its_training_gave(
+    bench: Bench, again: Path
+):
+    output = bench.folder / "exported" / "output"
+    assert (output / "model.onnx").read_bytes() == (again / "model.onnx").read_bytes()
+    assert (output / "parity.json").read_bytes() == (again / "parity.json").read_bytes()
+    last = bench.last_line("exported")
+    assert isinstance(last, DoneLine)
+    assert (last.checkpoint, last.declared_licence[:8]) == ("", "AGPL-3.0")
+
+
+def test_an_export_writes_nothing_beside_the_checkpoint_it_was_given(again: Path):
+    weights = sorted(path.name for path in (again / "train/weights").iterdir())
+    assert weights == ["best.pt", "last.pt"]
 
 
 def test_training_twice_gives_the_same_weights_bit_for_bit(bench: Bench, run: Run, again: Path):

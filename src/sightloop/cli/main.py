@@ -16,6 +16,7 @@ from sightloop.cli import (
     notify,
     review,
     runs,
+    sweeps,
     workspace,
 )
 
@@ -47,6 +48,7 @@ def root(
 workspace.register(app)
 data.register(app)
 runs.register(app)
+sweeps.register(app)
 models.register(app)
 models_reproducing.register(app)
 fleet.register(app)

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models")
     command(models, "list")(list_models)
     command(models, "show")(show)
-    command(models, "register")(package)
+    command(models, "package")(package)
     command(models, "evaluate")(evaluate)
     command(models, "gate")(gate)
     command(models, "approve")(approve)
@@ -52,7 +52,14 @@ def show(session: Session, *, version: Version) -> None:
     from sightloop.cli.views import models as views
     from sightloop.registry.card import ModelCard
     from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.foreign_catalogue import ShowRegistered
+    from sightloop.registry.registered import RegisteredVersion
 
+    asked = ShowRegistered(version=version)
+    known = session.call("models.registered", asked, RegisteredVersion)
+    if known.bundle is None:
+        session.print(known, views.foreign_version)
+        return
     found = session.call("models.show", ShowVersion(version=version), ModelCard)
     session.print(found, views.version)
 
@@ -60,14 +67,34 @@ def show(session: Session, *, version: Version) -> None:
 def package(
     session: Session,
     *,
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
     run: Annotated[str, typer.Argument(help="Id of a finished run.")],
+    model: Annotated[
+        str, typer.Option(help="Name of the model; that of the run's experiment unless given.")
+    ] = "",
+    ref: Annotated[
+        str, typer.Option("--data", help="Branch or commit that a tracked run learned from.")
+    ] = "",
+    weights: Annotated[
+        str, typer.Option(help="The artifact that is a tracked run's checkpoint.")
+    ] = "",
+    image_size: Annotated[
+        int, typer.Option(help="Side of a tracked run's images in pixels; 0 takes its `imgsz`.")
+    ] = 0,
+    head: Annotated[
+        str, typer.Option(help="Which head of a tracked run to export: raw or end_to_end.")
+    ] = "",
+    engine: Annotated[str, typer.Option(help="Engine that exports it; yolo26 unless given.")] = "",
 ) -> None:
-    """Make a run's exported file the next version of a model."""
-    from sightloop.registry.packaging import PackageRun
+    """Make a run's model the next version: a training's, or a tracked run's that kept weights."""
+    import msgspec
+
+    from sightloop.registry.origins import PackageRun
     from sightloop.registry.values import ModelVersion
 
-    made = session.call("models.package", PackageRun(model=model, run=run), ModelVersion)
+    plain = {"run": run, "model": model, "data": ref, "weights": weights, "engine": engine}
+    said = {"image_size_px": image_size or None, "head": head or None}
+    request = msgspec.convert({**plain, **said}, PackageRun)
+    made = session.call("models.package", request, ModelVersion)
     session.print(made, lambda one: f"{one.model}@{one.number}  bundle {one.bundle}")
 
 

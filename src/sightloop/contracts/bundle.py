@@ -154,7 +154,8 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     was evaluated. What is not listed is a candidate: devices measure and report it, no more."""
     declared_licence: str
     engine: str
-    dataset_commit: Digest
+    dataset_commit: Digest | None
+    """None when nobody recorded what it learned from; such a bundle is never released."""
     run: str
     created_at_ms: int
 

@@ -50,6 +50,14 @@ def decode(content: bytes, kind: type[T], *, what: str) -> T:
         raise WrongFormat(what=what, wanted=wanted, found=f"breaks its rules: {error}") from error
 
 
+def format_named(content: bytes) -> str:
+    """Which format the bytes say they are; empty when they say none."""
+    try:
+        return msgspec.json.decode(content, type=_Header).format
+    except msgspec.DecodeError:
+        return ""
+
+
 def encode(record: msgspec.Struct) -> bytes:
     """Canonical bytes: equal records give equal bytes, so they can be hashed and signed."""
     return msgspec.json.encode(record, order="sorted")

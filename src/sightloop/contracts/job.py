@@ -16,6 +16,7 @@ from sightloop.contracts.numbers import Number, from_wire
 from sightloop.contracts.shapes import Shape
 
 FORMAT: Literal["sightloop.job/1"] = "sightloop.job/1"
+EXPORT_FORMAT: Literal["sightloop.export/1"] = "sightloop.export/1"
 VIEW_FORMAT: Literal["sightloop.view/1"] = "sightloop.view/1"
 
 JOB_NAME = "job.json"
@@ -84,6 +85,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `parity.json`."""
 
 
+class ExportJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Export a checkpoint that is there: a job without a training.
+
+    Engines that cannot do this refuse the format. Paths are absolute; only the folder `output` may
+    be written to.
+    """
+
+    format: Literal["sightloop.export/1"] = EXPORT_FORMAT
+    id: str
+    view: str
+    """A folder with the parity images, at their names."""
+    output: str
+    weights: str
+    """A checkpoint of somebody's own program: loading it may run code."""
+    image_size_px: int
+    threads: int
+    parameters: dict[str, Any] = {}
+    """Those of the engine's own settings that concern the exported file."""
+    parity_images: list[str] = []
+
+
 class _Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     n: int = 0
     at_ms: int = 0
@@ -134,6 +156,7 @@ class DoneLine(_Line, frozen=True, kw_only=True, tag="done"):
     model_file: str
     """The exported file, relative to the output folder: what is evaluated and shipped."""
     checkpoint: str
+    """Relative to the output folder; empty when the job was to export one that was there."""
     engine_version: str
     declared_licence: str
     details: dict[str, Any] = {}

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from sightloop.contracts.decode import decode
+from sightloop.contracts.decode import decode, format_named
 from sightloop.contracts.job import (
     EVENTS_NAME,
+    EXPORT_FORMAT,
     VIEW_NAME,
+    ExportJob,
     Heartbeat,
     Job,
     JobLine,
@@ -35,6 +37,18 @@ def read_job(path: Path) -> Job:
         WrongFormat: the file is no job, or of a version this engine does not know.
     """
     return decode(path.read_bytes(), Job, what=str(path))
+
+
+def read_any_job(path: Path) -> Job | ExportJob:
+    """The job to be done, of either kind.
+
+    Raises:
+        WrongFormat: the file is no job, or of a version this engine does not know.
+    """
+    content = path.read_bytes()
+    if format_named(content) == EXPORT_FORMAT:
+        return decode(content, ExportJob, what=str(path))
+    return decode(content, Job, what=str(path))
 
 
 def read_view(job: Job) -> View:

@@ -308,6 +308,7 @@ class Director:
         for card in records.cards:
             request = ShowEvidence(version=card.version.name, n_samples=1_000_000)
             chain = self._stage.call("models.evidence", request, EvidenceChain)
+            assert chain.commit is not None, "the demo's models are trainings"
             images |= {sample.image for sample in chain.commit.samples}
             keys |= {sample.split_key for sample in chain.commit.samples}
         return Seen(images, keys)

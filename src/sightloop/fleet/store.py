@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -351,8 +352,8 @@ def count_rings(tx: Tx, *, silent_before_ms: int) -> list[RingCount]:
     spoken = select(
         column.ring,
         func.count(),
-        func.coalesce(func.sum((column.seen_at_ms < silent_before_ms).cast(Integer)), 0),
-        func.coalesce(func.sum(column.is_failing.cast(Integer)), 0),
+        func.coalesce(func.sum(case((column.seen_at_ms < silent_before_ms, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((column.is_failing, 1), else_=0)), 0),
     ).group_by(column.ring)
     heard = {ring: counts for ring, *counts in tx.execute(spoken)}
     rings = []

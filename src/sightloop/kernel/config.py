@@ -123,6 +123,7 @@ def default_config_text() -> str:
         "# docs/reference/settings.md; unknown keys are refused.\n"
         "[database]\n"
         '# url = "sqlite:////var/lib/sightloop/sightloop.db"\n'
+        '# url = "postgresql://sightloop@db.plant/plant"\n'
         "[server]\n"
         'host = "127.0.0.1"\n'
         "port = 8470\n"

@@ -44,6 +44,8 @@ class Lane(StrEnum):
 
     QUICK = "quick"
     HEAVY = "heavy"
+    SWEEP = "sweep"
+    """Trials of sweeps: hours of searching never delay the training that answers a drift."""
 
 
 class StepSpec(msgspec.Struct, frozen=True):

@@ -82,7 +82,8 @@ class EvidenceChain(msgspec.Struct, frozen=True, kw_only=True):
     evaluation: Evaluation | None
     run: Run
     artifacts: dict[str, Digest]
-    commit: CommitLink
+    commit: CommitLink | None
+    """None when nobody recorded what the version learned from: there the chain ends."""
     turn: Turn | None
     newest_seal: Seal | None
     reproductions: list[Reproduction] = []
@@ -116,7 +117,9 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
         evaluation=evaluation,
         run=run,
         artifacts=artifacts,
-        commit=_commit_link(workspace, version.dataset_commit, n_samples=request.n_samples),
+        commit=None
+        if version.dataset_commit is None
+        else _commit_link(workspace, version.dataset_commit, n_samples=request.n_samples),
         turn=turns[-1] if turns else None,
         newest_seal=seal,
         reproductions=reproductions,

@@ -70,6 +70,8 @@ from sightloop.review.flagging import (
 from sightloop.telemetry import store as telemetry
 from sightloop.telemetry.values import StreamKey
 from sightloop.training.services import train_step
+from sightloop.training.sweeps.tending import TRIAL_STEP
+from sightloop.training.sweeps.trials import trial_step
 
 
 def open_audit_tasks_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome:
@@ -239,6 +241,7 @@ HANDLERS: dict[str, StepHandler] = {
     COLLECT_LABELS: collect_labels_step,
     PREPARE_TRAINING: prepare_training_step,
     reactions.TRAIN: train_step,
+    TRIAL_STEP: trial_step,
     reactions.PACKAGE: package_step,
     reactions.PREPARE_GATE: prepare_gate_step,
     reactions.GATE: gate_step,

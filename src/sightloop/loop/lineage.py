@@ -41,7 +41,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """The links from images to devices."""
 
     version: ModelVersion
-    commit: Digest
+    commit: Digest | None
+    """None when nobody recorded it."""
     n_samples: int
     run: str
     run_state: str
@@ -83,7 +84,9 @@ def show_lineage(workspace: Workspace, call: Call, request: ShowLineage) -> Line
         return Lineage(
             version=version,
             commit=version.dataset_commit,
-            n_samples=load_commit(tx, version.dataset_commit).n_samples,
+            n_samples=load_commit(tx, version.dataset_commit).n_samples
+            if version.dataset_commit
+            else 0,
             run=run.id,
             run_state=run.state,
             turn=turns[-1] if turns else None,

@@ -51,7 +51,8 @@ from sightloop.monitoring.advance import INCIDENT_OPENED
 from sightloop.registry import store as registry
 from sightloop.registry.approvals import MODEL_APPROVED, MODEL_REJECTED
 from sightloop.registry.gating import VERDICT_GIVEN
-from sightloop.registry.packaging import MODEL_PACKAGED, PackageRun
+from sightloop.registry.origins import PackageRun
+from sightloop.registry.packaging import MODEL_PACKAGED
 from sightloop.registry.release import unmet_rules
 from sightloop.registry.signing import MODEL_SIGNED, SignVersion
 from sightloop.registry.values import Approval

@@ -25,12 +25,14 @@ from sightloop.loop.notifying import NEWS, NEWS_EVENTS, tell_the_news
 from sightloop.loop.policy_file import read_policy
 from sightloop.loop.reactions import LOOP, REACTIONS, react
 from sightloop.loop.settings import is_paused
+from sightloop.training.sweeps.tending import tend_sweeps
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 REFRESH_UPDATES_S = 60.0
 NEWS_S = 1.0
+SWEEPS_S = 2.0
 SILENCE_S = 60.0
 AFTER_FAILURE_S = 2.0
 RENEW_AFTER_S = 20.0
@@ -62,7 +64,8 @@ def run_worker(
     is_renewed = threading.Event()
 
     def renew_when_idle(_workspace: Workspace) -> None:
-        ended_s = workers[Lane.HEAVY].last_ended_s
+        heavy = [workers[Lane.HEAVY].last_ended_s, workers[Lane.SWEEP].last_ended_s]
+        ended_s = max((one for one in heavy if one is not None), default=None)
         if ended_s is not None and time.monotonic() - ended_s > (renew_after_s or 0.0):
             is_renewed.set()
             stopping.set()
@@ -76,6 +79,7 @@ def run_worker(
         ("streams", ticks.watch_streams, TICK_S),
         ("rollouts", ticks.move_rollouts, TICK_S),
         ("turns", ticks.end_collecting, TICK_S),
+        ("sweeps", tend_sweeps, SWEEPS_S),
         ("news", tell_the_news, NEWS_S),
         ("silence", ticks.notice_silence, SILENCE_S),
         ("updates", ticks.keep_updates_fresh, REFRESH_UPDATES_S),

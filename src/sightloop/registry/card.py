@@ -31,21 +31,23 @@ class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OriginFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What it was trained on and with."""
+    """What it was trained on and with, as far as anybody recorded it."""
 
     run: str
     experiment: str
     run_name: str
     parameters: dict[str, str]
-    seed: int
-    threads: int
+    seed: int | None
+    threads: int | None
     hardware: str
     code_commit: str | None
     code_is_dirty: bool
-    dataset_commit: Digest
+    dataset_commit: Digest | None
     dataset_message: str
     n_samples: int
-    split_rule: SplitRule
+    split_rule: SplitRule | None
+    unknown: list[str]
+    """What nobody recorded, in words; empty for a training of Sightloop."""
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +110,17 @@ def _origin(origin: OriginFacts) -> Iterator[str]:
     yield "## Where it comes from"
     yield ""
     yield f"- run: `{origin.run}` ({origin.experiment}, {origin.run_name})"
-    yield f"- data: `{origin.dataset_commit}`, {origin.n_samples} images: {origin.dataset_message}"
-    yield f"- split: {origin.split_rule}"
+    if origin.dataset_commit is not None:
+        facts = f"{origin.n_samples} images: {origin.dataset_message}"
+        yield f"- data: `{origin.dataset_commit}`, {facts}"
+        yield f"- split: {origin.split_rule}"
     yield f"- code: {origin.code_commit or 'no Git repository'}{dirty}"
-    yield f"- machine: {origin.hardware}; {origin.threads} threads, seed {origin.seed}"
+    if origin.seed is not None and origin.threads is not None:
+        yield f"- machine: {origin.hardware}; {origin.threads} threads, seed {origin.seed}"
+    elif origin.hardware:
+        yield f"- machine: {origin.hardware}"
+    for lacking in origin.unknown:
+        yield f"- not known: {lacking}"
     for name, value in sorted(origin.parameters.items()):
         yield f"- {name}: {value}"
 

@@ -8,18 +8,22 @@ import msgspec
 from msgspec import Meta
 
 from sightloop.contracts.bundle import Bundle
-from sightloop.datasets.samples import read_commit
 from sightloop.evaluation import store as evaluations
 from sightloop.evaluation.services import read_bundle
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
-from sightloop.registry.card import BundleFacts, ModelCard, OriginFacts, render_card
+from sightloop.registry.card import BundleFacts, ModelCard, render_card
+from sightloop.registry.card_origins import origin_facts
+from sightloop.registry.foreign_catalogue import (
+    ForeignVersions,
+    count_foreign,
+    foreign_versions,
+)
 from sightloop.registry.keys import find_signer, owner_key_name
 from sightloop.registry.reproductions import reproductions_of
 from sightloop.registry.values import Approval, ModelName, ModelVersion, VerdictRecord
 from sightloop.tracking import store as tracking
-from sightloop.tracking.values import Run
 
 
 class ListModels(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +38,16 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     name: ModelName
     n_versions: int
+    """With a bundle."""
     aliases: dict[str, int]
     newest: int = 0
     """The number of its newest version; 0 when it has none."""
     verdict: VerdictRecord | None = None
     """The latest on its newest version."""
+    n_foreign: int = 0
+    """Versions that were registered without a bundle."""
+    newest_foreign: int = 0
+    """The number of the newest of them; 0 when there is none."""
 
 
 class ModelList(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +76,10 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionList(msgspec.Struct, frozen=True, kw_only=True):
-    """Versions, oldest first."""
+    """Versions with a bundle, oldest first, and those without one among the same numbers."""
 
     versions: list[VersionSummary]
+    foreign: ForeignVersions = ForeignVersions()
     next_before: int | None = None
     """Asks for older ones; None when these are the oldest."""
 
@@ -98,6 +108,7 @@ def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelL
         counts = store.count_versions(tx, page)
         aliases = store.aliases_by_model(tx, page)
         verdicts = store.newest_verdicts(tx, page)
+        foreign = count_foreign(tx, page)
     models = [
         ModelSummary(
             name=name,
@@ -105,6 +116,8 @@ def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelL
             aliases=aliases.get(name, {}),
             newest=counts[name].newest if name in counts else 0,
             verdict=verdicts.get(name),
+            n_foreign=foreign[name].n_versions if name in foreign else 0,
+            newest_foreign=foreign[name].newest if name in foreign else 0,
         )
         for name in page
     ]
@@ -112,13 +125,19 @@ def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelL
 
 
 def list_versions(workspace: Workspace, call: Call, request: ListVersions) -> VersionList:
-    """The model's versions with their latest verdicts, oldest first; none for an unknown model."""
+    """The model's versions of both kinds, oldest first; none for an unknown model."""
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         aliases = store.aliases_of(tx, request.model)
         wanted = None if request.limit is None else request.limit + 1
         found = store.versions_of(tx, request.model, before=request.before, newest=wanted)
-        shown = found if request.limit is None else found[-request.limit :]
+        foreign = foreign_versions(tx, request.model, before=request.before, newest=wanted)
+        numbers = sorted([one.number for one in found] + [one.number for one in foreign])
+        if not numbers:
+            return VersionList(versions=[])
+        # Both kinds count as one list, so that a page of it ends where the next begins.
+        first = numbers[-request.limit :][:1] if request.limit is not None else numbers[:1]
+        shown = [one for one in found if one.number >= first[0]]
         versions = [
             VersionSummary(
                 version=version,
@@ -128,8 +147,12 @@ def list_versions(workspace: Workspace, call: Call, request: ListVersions) -> Ve
             )
             for version in shown
         ]
-    next_before = shown[0].number if len(found) > len(shown) else None
-    return VersionList(versions=versions, next_before=next_before)
+    registered = [one for one in foreign if one.number >= first[0]]
+    return VersionList(
+        versions=versions,
+        foreign=ForeignVersions(versions=registered),
+        next_before=first[0] if numbers[0] < first[0] else None,
+    )
 
 
 def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> ModelCard:
@@ -154,7 +177,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         version=version,
         aliases=[alias.alias for alias in aliases if alias.number == version.number],
         bundle=_bundle_facts(read_bundle(workspace, version.bundle)),
-        origin=_origin_facts(workspace, run),
+        origin=origin_facts(workspace, run, version),
         evaluations=found,
         verdict=verdict,
         approval=approval,
@@ -187,23 +210,4 @@ def _bundle_facts(bundle: Bundle) -> BundleFacts:
         size_bytes=sum(file.size_bytes for file in bundle.files),
         n_golden=len(bundle.golden),
         reference_losses=bundle.reference.losses,
-    )
-
-
-def _origin_facts(workspace: Workspace, run: Run) -> OriginFacts:
-    commit = read_commit(workspace, run.training.dataset_commit)
-    return OriginFacts(
-        run=run.id,
-        experiment=run.experiment,
-        run_name=run.name,
-        parameters=run.training.parameters,
-        seed=run.training.seed,
-        threads=run.training.threads,
-        hardware=run.training.hardware,
-        code_commit=run.training.code.commit,
-        code_is_dirty=run.training.code.dirty,
-        dataset_commit=run.training.dataset_commit,
-        dataset_message=commit.message,
-        n_samples=commit.n_samples,
-        split_rule=commit.split_rule,
     )

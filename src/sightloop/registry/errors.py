@@ -104,6 +104,48 @@ class ForeignParity(Refused):
         )
 
 
+class NoDatasetCommit(Refused):
+    """Of a version nobody recorded what it learned from, so no image is known to be unseen."""
+
+    code = "REG-014"
+
+    def __init__(self, *, version: str, run: str) -> None:
+        super().__init__(
+            f"{version} cannot be gated: run {run} was tracked without its dataset commit, so "
+            "nobody knows which images it learned from; import the data set and package the run "
+            f"again, `sightloop models package {run} --data BRANCH_OR_COMMIT`",
+            version=version,
+            run=run,
+        )
+
+
+class TrainingKnows(Refused):
+    """What can be said of a tracked run is recorded of a training."""
+
+    code = "REG-015"
+
+    def __init__(self, *, run: str, given: list[str]) -> None:
+        super().__init__(
+            f"run {run} was trained by Sightloop, which recorded {', '.join(given)}; leave it out",
+            run=run,
+            given=given,
+        )
+
+
+class RunLacks(BadInput):
+    """A tracked run does not say what a version needs, and neither did the request."""
+
+    code = "REG-016"
+
+    def __init__(self, *, run: str, lacks: str, option: str) -> None:
+        super().__init__(
+            f"run {run} cannot become a model version: {lacks}; say it with {option}",
+            run=run,
+            lacks=lacks,
+            option=option,
+        )
+
+
 class NotReleasable(Refused):
     """The latest verdict on a version, or the lack of one, forbids what was asked."""
 

@@ -38,13 +38,15 @@ from sightloop.kernel.steps import Outcome, Step
 from sightloop.kernel.worker import Interrupted, StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
-from sightloop.registry.errors import ForeignParity
+from sightloop.registry.errors import ForeignParity, NoDatasetCommit
 from sightloop.registry.values import (
     CHAMPION,
     ModelVersion,
     VerdictId,
     VerdictRecord,
+    parity_artifact,
 )
+from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import artifacts_of
 
 VERDICT_GIVEN = EventKind("verdict.given")
@@ -86,6 +88,7 @@ def gate_version(workspace: Workspace, call: Call, request: GateVersion) -> Verd
 
     Raises:
         NotFound: there is no such version, or no such champion.
+        NoDatasetCommit: nobody recorded what the version learned from.
         NoSuchRef: there is no such commit.
         NothingToEvaluate: none of the images is labelled.
         ForeignParity: the run's parity answers are not about its own dataset commit.
@@ -125,6 +128,8 @@ def _decide(
     with workspace.db.read() as tx:
         commit = resolve_ref(tx, request.commit)
         version = store.get_version(tx, request.model, request.number)
+        if version.dataset_commit is None:
+            raise NoDatasetCommit(version=version.name, run=version.run)
         rival = _champion_of(tx, request)
     candidate = _contend(workspace, call, request, version, commit=commit)
     champion = None if rival is None else _contend(workspace, call, request, rival, commit=commit)
@@ -182,10 +187,12 @@ def _parity_of(
 ) -> ParityResult | None:
     """How the exported file agrees with what its checkpoint said; None if the run did not ask."""
     with workspace.db.read() as tx:
-        digest = artifacts_of(tx, version.run).get(PARITY_FILE)
-    if digest is None:
+        is_tracked = tracking.find_run(tx, version.run).inputs is None
+        name = parity_artifact(version.bundle) if is_tracked else PARITY_FILE
+        digest = artifacts_of(tx, version.run).get(name)
+    if digest is None or version.dataset_commit is None:
         return None
-    parity = decode(workspace.blobs.read(digest), Parity, what=f"{PARITY_FILE} of {version.run}")
+    parity = decode(workspace.blobs.read(digest), Parity, what=f"{name} of {version.run}")
     # A training view names its images after their samples.
     ids = {answer.file: SampleId(PurePosixPath(answer.file).stem) for answer in parity.answers}
     possible = [one for one in ids.values() if _SAMPLE_ID.fullmatch(one)]

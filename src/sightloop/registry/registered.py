@@ -97,6 +97,15 @@ class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
     latest: list[RegisteredVersion]
 
 
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """Which models or versions, in which order; the token is that of the page before."""
+
+    filter: str = ""
+    order_by: list[str] = []
+    limit: int = 100
+    token: str = ""
+
+
 class FoundVersions(NamedTuple):
     """A page; the token asks for the next and is empty after the last."""
 
@@ -121,7 +130,8 @@ def find_registered(tx: Tx, model: str, number: int) -> RegisteredVersion:
     query = select(every).where((every.c.model == model) & (every.c.number == number))
     found = _versions(tx, query)
     if not found:
-        raise NotFound(what="model version", name=f"{model[:80]}@{number}")
+        hint = "see `sightloop models list`"
+        raise NotFound(what="model version", name=f"{model[:80]}@{number}", hint=hint)
     return found[0]
 
 
@@ -133,13 +143,12 @@ def find_registered_model(tx: Tx, model: str) -> RegisteredModel:
     """
     found = _models(tx, [model])
     if not found:
-        raise NotFound(what="registered model", name=model[:80])
+        hint = "see `sightloop models list`"
+        raise NotFound(what="registered model", name=model[:80], hint=hint)
     return found[0]
 
 
-def search_versions(
-    tx: Tx, *, filter_text: str, order_by: Sequence[str], limit: int, token: str
-) -> FoundVersions:
+def search_versions(tx: Tx, wanted: Search) -> FoundVersions:
     """Versions of all models that fit, those changed last first unless an order is given.
 
     Raises:
@@ -155,21 +164,19 @@ def search_versions(
         "creation_timestamp": every.c.created_at_ms,
         "last_updated_timestamp": every.c.updated_at_ms,
     }
-    sortings = parse_order(order_by, VERSION_ORDERS) or [
+    sortings = parse_order(wanted.order_by, VERSION_ORDERS) or [
         Sorting("attribute", "last_updated_timestamp", False)
     ]
     rest = [Sorting("attribute", "name", True), Sorting("attribute", "version_number", False)]
     keys = _keys(columns, sortings, rest)
     query = select(every)
-    for one in _without_prompts(parse_filter(filter_text, MODEL_VERSIONS)):
+    for one in _without_prompts(parse_filter(wanted.filter, MODEL_VERSIONS)):
         query = query.where(_condition(tx, one, columns, every.c.model, every.c.number))
-    rows, next_token = _page(tx, query, keys, order=order_of(sortings), limit=limit, token=token)
+    rows, next_token = _page(tx, query, keys, order=order_of(sortings), wanted=wanted)
     return FoundVersions(_versions_of(tx, rows), next_token)
 
 
-def search_models(
-    tx: Tx, *, filter_text: str, order_by: Sequence[str], limit: int, token: str
-) -> FoundModels:
+def search_models(tx: Tx, wanted: Search) -> FoundModels:
     """Models that fit, by name unless an order is given.
 
     Raises:
@@ -182,13 +189,24 @@ def search_models(
         "creation_timestamp": models.c.created_at_ms,
         "last_updated_timestamp": models.c.updated_at_ms,
     }
-    sortings = parse_order(order_by, MODEL_ORDERS)
+    sortings = parse_order(wanted.order_by, MODEL_ORDERS)
     keys = _keys(columns, sortings, [Sorting("attribute", "name", True)])
     query = select(models.c.name)
-    for one in _without_prompts(parse_filter(filter_text, REGISTERED_MODELS)):
+    for one in _without_prompts(parse_filter(wanted.filter, REGISTERED_MODELS)):
         query = query.where(_condition(tx, one, columns, models.c.name, literal(MODEL)))
-    rows, next_token = _page(tx, query, keys, order=order_of(sortings), limit=limit, token=token)
+    rows, next_token = _page(tx, query, keys, order=order_of(sortings), wanted=wanted)
     return FoundModels(_models(tx, [row["name"] for row in rows]), next_token)
+
+
+def find_numbers(tx: Tx, model: str, numbers: Sequence[int]) -> list[RegisteredVersion]:
+    """Those versions of the model, oldest first; at most some thousand."""
+    every = _every_version()
+    found: list[RegisteredVersion] = []
+    for at in range(0, len(numbers), _AT_ONCE):
+        some = numbers[at : at + _AT_ONCE]
+        mine = (every.c.model == model) & every.c.number.in_(some)
+        found += _versions(tx, select(every).where(mine).order_by(every.c.number))
+    return found
 
 
 def versions_in(tx: Tx, model: str) -> list[RegisteredVersion]:
@@ -347,18 +365,18 @@ def _keys(
 
 
 def _page(
-    tx: Tx, query: Select[Any], keys: Sequence[SortKey], *, order: str, limit: int, token: str
+    tx: Tx, query: Select[Any], keys: Sequence[SortKey], *, order: str, wanted: Search
 ) -> tuple[list[dict[str, Any]], str]:
-    after = decode_token(token, order=order)
+    after = decode_token(wanted.token, order=order)
     if after is not None:
         query = query.where(beyond(keys, after))
     query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))
     query = query.order_by(
         *(key.expression.asc() if key.ascending else key.expression.desc() for key in keys)
     )
-    rows = [dict(row) for row in tx.execute(query.limit(limit + 1)).mappings()]
-    page = rows[:limit]
-    if len(rows) <= limit:
+    rows = [dict(row) for row in tx.execute(query.limit(wanted.limit + 1)).mappings()]
+    page = rows[: wanted.limit]
+    if len(rows) <= wanted.limit:
         return page, ""
     last = [page[-1][f"k{at}"] for at in range(len(keys))]
     return page, encode_token(Page(last, order))

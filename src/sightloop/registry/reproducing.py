@@ -25,7 +25,7 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import foreign, store
 from sightloop.registry.likeness import Proof, count_equal, judge_likeness
-from sightloop.registry.packaging import UNSEEN
+from sightloop.registry.origins import UNSEEN
 from sightloop.registry.reproductions import (
     Reproduction,
     add_reproduction,
@@ -212,10 +212,11 @@ def _with_answers(workspace: Workspace, proof: Proof, bundle: Bundle, detector: 
 
 def _with_scores(workspace: Workspace, call: Call, proof: Proof, again: _Again) -> Proof:
     """AP50 of both files on the images they did not learn from, as many as are here."""
-    commit = read_commit(workspace, again.version.dataset_commit)
+    digest = again.original.run.training.dataset_commit
+    commit = read_commit(workspace, digest)
     unseen = [
         sample
-        for sample in read_samples(workspace, again.version.dataset_commit)
+        for sample in read_samples(workspace, digest)
         if split_of(sample, commit.split_rule) in UNSEEN and workspace.blobs.has(sample.image)
     ]
 

@@ -16,7 +16,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    UniqueConstraint,
     delete,
     func,
     insert,
@@ -56,13 +55,19 @@ _versions = Table(
     Column("number", Integer, nullable=False),
     Column("bundle", Text, nullable=False),
     Column("run", Text, nullable=False),
-    Column("dataset_commit", Text, nullable=False),
+    Column("dataset_commit", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("signed_at_ms", BigInteger),
     PrimaryKeyConstraint("model", "number"),
-    # One run gives a model one version, however often it is packaged.
-    UniqueConstraint("model", "run"),
     Index("model_versions_by_bundle", "bundle"),
+)
+# One run and one dataset commit give a model one version, however often they are packaged.
+Index(
+    "model_versions_by_run",
+    _versions.c.model,
+    _versions.c.run,
+    func.coalesce(_versions.c.dataset_commit, ""),
+    unique=True,
 )
 _files = Table(
     "bundle_files",
@@ -121,7 +126,7 @@ def add_version(
     bundle: Digest,
     files: Iterable[BundleFile],
     run: str,
-    dataset_commit: Digest,
+    dataset_commit: Digest | None,
     now_ms: int,
 ) -> ModelVersion:
     """Record the next version of the model, and the model itself with its first one."""
@@ -163,9 +168,12 @@ def next_number(tx: Tx, model: ModelName) -> int:
     return max(own.scalar() or 0, foreign.highest_number(tx, model)) + 1
 
 
-def version_of_run(tx: Tx, *, model: ModelName, run: str) -> ModelVersion | None:
-    """The version this run became, if it did."""
-    return _version(tx, (_versions.c.model == model) & (_versions.c.run == run))
+def version_of_run(
+    tx: Tx, *, model: ModelName, run: str, dataset_commit: Digest | None
+) -> ModelVersion | None:
+    """The version this run became, with that commit as what it learned from, if it did."""
+    mine = (_versions.c.model == model) & (_versions.c.run == run)
+    return _version(tx, mine & _versions.c.dataset_commit.is_not_distinct_from(dataset_commit))
 
 
 def version_of_bundle(tx: Tx, bundle: Digest) -> ModelVersion | None:

@@ -30,7 +30,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     bundle: Digest
     run: str
-    dataset_commit: Digest
+    dataset_commit: Digest | None
+    """None when nobody recorded what it learned from: it is a candidate that no gate judges."""
     created_at_ms: int
     signed_at_ms: int | None = None
 
@@ -38,6 +39,11 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """As people and commands write it: `pcb@3`."""
         return f"{self.model}@{self.number}"
+
+
+def parity_artifact(bundle: Digest) -> str:
+    """Under which name a tracked run keeps the answers that its checkpoint gave for this bundle."""
+    return f"packaged/{bundle.rpartition(':')[2][:12]}/parity.json"
 
 
 class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True):

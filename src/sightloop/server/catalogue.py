@@ -37,6 +37,7 @@ from sightloop.registry import (
     approvals,
     catalogue,
     comparison,
+    foreign_catalogue,
     gating,
     of_runs,
     packaging,
@@ -67,6 +68,7 @@ from sightloop.tracking.values import Run
 from sightloop.training import logs as run_logs
 from sightloop.training import services as training
 from sightloop.training.requests import TrainRequest
+from sightloop.training.sweeps import services as sweeps
 
 
 class CommittedOrNot(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +142,7 @@ SERVICES: dict[str, Service] = {
     "models.list": catalogue.list_models,
     "models.package": packaging.package_run,
     "models.promote": aliases.set_alias,
+    "models.registered": foreign_catalogue.show_registered,
     "models.reject": approvals.reject_version,
     "models.reproduce": reproducing.reproduce_version,
     "models.reproductions": reproducing.list_reproductions,
@@ -212,6 +215,12 @@ SERVICES: dict[str, Service] = {
     "tracking.begin": receiving.begin_tracking,
     "tracking.end": receiving.end_tracking,
     "tracking.log": receiving.take_batch,
+    "sweep.best": sweeps.find_best,
+    "sweep.list": sweeps.list_sweeps,
+    "sweep.resume": sweeps.resume_sweep,
+    "sweep.show": sweeps.show_sweep,
+    "sweep.start": sweeps.start_sweep,
+    "sweep.stop": sweeps.stop_sweep,
     "train": train_now,
     "workspace.check": checkup.check_workspace,
     "workspace.show": facts.show_workspace,

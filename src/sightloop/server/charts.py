@@ -82,6 +82,31 @@ class Amount(NamedTuple):
     value: float
 
 
+class Dot(NamedTuple):
+    """A place in a plane, what is there, and its style class."""
+
+    x: float
+    y: float
+    label: str
+    style: str
+
+
+class Axis(NamedTuple):
+    """An upright axis: its name, and the words at its head and foot."""
+
+    name: str
+    low: str
+    high: str
+
+
+class Way(NamedTuple):
+    """A line over upright axes: its places on them from 0 to 1, its name and its style class."""
+
+    places: Sequence[float | None]
+    label: str
+    style: str
+
+
 def line_chart(
     series: Sequence[Series],
     *,
@@ -262,6 +287,72 @@ def column_chart(amounts: Sequence[Amount], *, title: str, x_label: str, y_label
         middle = left + step / 2
         body.append(_text(middle, HEIGHT - BOTTOM + 14, one.label, anchor="middle"))
     return _frame(title, HEIGHT, body)
+
+
+def scatter_chart(
+    dots: Sequence[Dot],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    line: Sequence[tuple[float, float]] = (),
+    legend: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Dots in a plane, each with a word that comes up, and a line through some of it.
+
+    Both axes go as far as the dots do: zero may lie outside.
+    """
+    if not dots:
+        return _frame(title, HEIGHT, [_text(WIDTH / 2, HEIGHT / 2, "no data", anchor="middle")])
+    places = [(dot.x, dot.y) for dot in dots] + list(line)
+    xs, ys = zip(*places, strict=True)
+    x, y = _x_scale(*_roomy(xs)), _y_scale(*_roomy(ys))
+    body = _axes(x, y, x_label=x_label, y_label=y_label)
+    if line:
+        path = " ".join(f"{x.at(px):.1f},{y.at(py):.1f}" for px, py in line)
+        body.append(f'<polyline class="line good" points="{path}"/>')
+    for dot in dots:
+        place = f'cx="{x.at(dot.x):.1f}" cy="{y.at(dot.y):.1f}" r="4.5"'
+        name = f"<title>{escape(dot.label)}</title>"
+        body.append(f'<circle class="dot {dot.style}" {place}>{name}</circle>')
+    body += _legend(legend)
+    return _frame(title, HEIGHT, body)
+
+
+def parallel_chart(axes: Sequence[Axis], ways: Sequence[Way], *, title: str) -> str:
+    """Upright axes side by side, and for each way a line over the places it takes on them.
+
+    A place is a share of the axis, 0 at its foot; None leaves the axis out.
+    """
+    height = 280
+    top, bottom = 34.0, height - 24.0
+    gap = (WIDTH - 2 * LEFT) / max(len(axes) - 1, 1)
+    at = [LEFT + gap * index for index in range(len(axes))]
+    body = []
+    for way in ways:
+        places = [
+            f"{x:.1f},{bottom - place * (bottom - top):.1f}"
+            for x, place in zip(at, way.places, strict=True)
+            if place is not None
+        ]
+        name = f"<title>{escape(way.label)}</title>"
+        body.append(
+            f'<polyline class="line {way.style}" points="{" ".join(places)}">{name}</polyline>'
+        )
+    for index, (x, axis) in enumerate(zip(at, axes, strict=True)):
+        anchor = "start" if index == 0 else "end" if index == len(axes) - 1 else "middle"
+        edge = x + {"start": -LEFT + 8, "end": LEFT - 8}.get(anchor, 0)
+        body.append(_line(x, top, x, bottom, "soft"))
+        body.append(_text(edge, 14, _cut(axis.name, int(gap / 6.6)), anchor=anchor))
+        body.append(_text(edge, top - 6, _cut(axis.high, 12), anchor=anchor))
+        body.append(_text(edge, height - 8, _cut(axis.low, 12), anchor=anchor))
+    return _frame(title, height, body)
+
+
+def _roomy(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    return low - room, high + room
 
 
 def _frame(title: str, height: float, body: Sequence[str]) -> str:

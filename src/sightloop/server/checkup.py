@@ -16,7 +16,6 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.loop.policy_file import read_policy
 from sightloop.registry import store as registry
 from sightloop.registry.keys import key_facts, owner_key_name
-from sightloop.server.facts import without_credentials
 from sightloop.training.engines import known_engines
 
 MAX_STEPS = 100
@@ -65,7 +64,7 @@ def check_workspace(workspace: Workspace, call: Call, request: CheckWorkspace) -
 
 def _database(workspace: Workspace) -> Iterator[Finding]:
     workspace.db.check()
-    yield Finding(name="database", is_well=True, finding=without_credentials(workspace.db.url))
+    yield Finding(name="database", is_well=True, finding=workspace.db.shown_url)
 
 
 def _audit_log(workspace: Workspace) -> Iterator[Finding]:

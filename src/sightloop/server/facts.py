@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -70,7 +69,7 @@ def show_workspace(workspace: Workspace, call: Call, request: ShowWorkspace) -> 
         version=__version__,
         python=platform.python_version(),
         schema_version=SCHEMA_VERSION,
-        database=without_credentials(workspace.db.url),
+        database=workspace.db.shown_url,
         database_bytes=_database_bytes(workspace.db.url),
         n_blobs=blobs.n_files,
         blob_bytes=blobs.n_bytes,
@@ -106,13 +105,3 @@ def _database_bytes(url: str) -> int | None:
     main = Path(url.removeprefix("sqlite:///"))
     parts = (main, main.with_name(f"{main.name}-wal"))
     return sum(part.stat().st_size for part in parts if part.exists())
-
-
-def without_credentials(url: str) -> str:
-    """An address as anybody may see it.
-
-    >>> without_credentials("postgresql://anna:secret@db/plant"), without_credentials("sqlite:///x")
-    ('postgresql://db/plant', 'sqlite:///x')
-    """
-    host = urlsplit(url).netloc
-    return url.replace(host, host.rpartition("@")[2], 1) if "@" in host else url

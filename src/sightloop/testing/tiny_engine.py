@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ from sightloop.contracts.job import (
     ArtifactLine,
     CheckpointLine,
     DoneLine,
+    ExportJob,
     FailedLine,
     Job,
     MetricLine,
@@ -36,7 +37,7 @@ from sightloop.contracts.job import (
     View,
     ViewImage,
 )
-from sightloop.contracts.job_lines import LineWriter, heartbeats, read_job, read_view
+from sightloop.contracts.job_lines import LineWriter, heartbeats, read_any_job, read_view
 from sightloop.contracts.numbers import to_wire
 from sightloop.kernel.clock import SystemClock
 
@@ -67,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Goes into the engine's log."""
     pretend: bool = False
     """Deliver placeholders instead of training: for tests that only watch the process."""
+    skill: float | Literal["nan"] | None = None
+    """Pretend that the metric `score` grows to this over the epochs."""
     run_for_s: float = 0.0
     """Spread over the epochs."""
     heartbeat_every_s: float = 5.0
@@ -91,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def main(job_file: str) -> int:
     """Do the job; the exit status is 0 when it is done."""
-    job = read_job(Path(job_file))
+    job = read_any_job(Path(job_file))
     writer = LineWriter(Path(job.output), SystemClock())
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -111,7 +114,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stopped
 
 
-def _do(job: Job, settings: Settings, writer: LineWriter) -> int:
+def _do(job: Job | ExportJob, settings: Settings, writer: LineWriter) -> int:
     if settings.starts_file:
         with Path(settings.starts_file).open("ab") as file:
             file.write(b".")
@@ -121,6 +124,8 @@ def _do(job: Job, settings: Settings, writer: LineWriter) -> int:
         _misbehave(job, settings, writer)
         if settings.fail:
             return _fail(writer, "ENGINE-TINY-2", settings.fail)
+        if isinstance(job, ExportJob):
+            return _export_only(job, settings, writer)
         return (_pretend if settings.pretend else _train)(job, settings, writer)
 
 
@@ -138,10 +143,27 @@ def _train(job: Job, settings: Settings, writer: LineWriter) -> int:
     return _finish(writer, settings, details={"level": round(weights.level, 4)})
 
 
+def _export_only(job: ExportJob, settings: Settings, writer: LineWriter) -> int:
+    from sightloop.testing.blob_training import BlobWeights
+
+    try:
+        weights = msgspec.json.decode(Path(job.weights).read_bytes(), type=BlobWeights)
+    except msgspec.DecodeError as error:
+        return _fail(writer, "ENGINE-TINY-3", f"the checkpoint is none: {error}")
+    weights = msgspec.structs.replace(weights, size_px=job.image_size_px, head=settings.head)
+    _export(job, writer, weights)
+    if job.parity_images and not settings.keep_parity:
+        _answer_parity(job, writer, weights)
+    return _finish(writer, settings, details={})
+
+
 def _pretend(job: Job, settings: Settings, writer: LineWriter) -> int:
     for epoch in range(1, job.epochs + 1):
         time.sleep(settings.run_for_s / job.epochs)
         writer.write(MetricLine(name="train/loss", value=1 / epoch, step=epoch))
+        if settings.skill is not None:
+            score = to_wire(float(settings.skill) * epoch / job.epochs)
+            writer.write(MetricLine(name="score", value=score, step=epoch))
         writer.write(ProgressLine(what="epochs", done=epoch, total=job.epochs))
     for name in (MODEL_FILE, CHECKPOINT_FILE):
         _write_output(job, name, name.encode())
@@ -226,14 +248,14 @@ def _run_epochs(
     return weights
 
 
-def _export(job: Job, writer: LineWriter, weights: BlobWeights) -> None:
+def _export(job: Job | ExportJob, writer: LineWriter, weights: BlobWeights) -> None:
     from sightloop.testing.blob_training import export_blobs
 
     export_blobs(weights, Path(job.output) / MODEL_FILE)
     writer.write(ProgressLine(what="export", done=1, total=1))
 
 
-def _answer_parity(job: Job, writer: LineWriter, weights: BlobWeights) -> None:
+def _answer_parity(job: Job | ExportJob, writer: LineWriter, weights: BlobWeights) -> None:
     from sightloop.testing.blob_training import answer
 
     answers = [
@@ -243,7 +265,7 @@ def _answer_parity(job: Job, writer: LineWriter, weights: BlobWeights) -> None:
     _tell_parity(job, writer, answers)
 
 
-def _tell_parity(job: Job, writer: LineWriter, answers: list[ParityAnswer]) -> None:
+def _tell_parity(job: Job | ExportJob, writer: LineWriter, answers: list[ParityAnswer]) -> None:
     _write_output(job, "answers.json", encode(Parity(score_floor=SCORE_FLOOR, answers=answers)))
     writer.write(ArtifactLine(name=PARITY_ARTIFACT, file="answers.json"))
 
@@ -253,17 +275,17 @@ def _read_pictures(job: Job, view: View) -> Iterator[tuple[str, tuple[ViewImage,
         yield image.file, (image, _read_picture(job, image.file))
 
 
-def _read_picture(job: Job, file: str) -> Picture:
+def _read_picture(job: Job | ExportJob, file: str) -> Picture:
     from sightloop.inference.images import decode_picture
 
     return decode_picture((Path(job.view) / file).read_bytes(), name=file)
 
 
-def _write_output(job: Job, name: str, content: bytes) -> None:
+def _write_output(job: Job | ExportJob, name: str, content: bytes) -> None:
     (Path(job.output) / name).write_bytes(content)
 
 
-def _misbehave(job: Job, settings: Settings, writer: LineWriter) -> None:
+def _misbehave(job: Job | ExportJob, settings: Settings, writer: LineWriter) -> None:
     """Whatever goes wrong without a word, or in the middle of one."""
     if settings.leak_bytes:
         hoard = bytearray(settings.leak_bytes)
@@ -277,7 +299,7 @@ def _misbehave(job: Job, settings: Settings, writer: LineWriter) -> None:
         _append(job, b'{"kind":"heartbeat","n":7,"at_ms":0}\n')
         time.sleep(600)
     if settings.tear_last_line:
-        writer.write(ProgressLine(what="epochs", done=0, total=job.epochs))
+        writer.write(ProgressLine(what="epochs", done=0, total=1))
         _append(job, b'{"kind":"metric","n":3,"na')
         os._exit(1)
     if settings.exit_with is not None:
@@ -287,7 +309,7 @@ def _misbehave(job: Job, settings: Settings, writer: LineWriter) -> None:
         os.kill(os.getpid(), signal.Signals[settings.die_of])
 
 
-def _append(job: Job, content: bytes) -> None:
+def _append(job: Job | ExportJob, content: bytes) -> None:
     with (Path(job.output) / EVENTS_NAME).open("ab") as file:
         file.write(content)
 

@@ -58,7 +58,9 @@ def add_points(tx: Tx, run: str, added: Sequence[MetricPoint]) -> None:
     """
     if not added:
         return
-    rows = [_row_of(run, point) for point in added]
+    # In the order of the key: transactions of points take no lock, and rows that all of them lock
+    # in one order cannot be waited for crosswise.
+    rows = sorted(_row_of(run, point) for point in added)
     insert_new_plainly(tx, points, rows)
     _keep_newest(tx, rows)
 
@@ -99,7 +101,7 @@ def _keep_newest(tx: Tx, rows: Sequence[_Row]) -> None:
         if known is None or row[2:4] + row[5:] >= known[2:4] + known[5:]:
             newest[row.key] = row
     replacing = _replacing_older(tx.dialect.name)
-    tx.execute(replacing, [one._asdict() for one in newest.values()])
+    tx.execute(replacing, [newest[key]._asdict() for key in sorted(newest)])
 
 
 @lru_cache

@@ -16,6 +16,7 @@ from sightloop.training.engines import Engine
 from sightloop.training.errors import JobCrashed
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import prepare_job, read_written_view, start_job
+from sightloop.training.ledgers import RunLedger
 from sightloop.training.limits import Limits
 from sightloop.training.process import JobProcess, find_process
 from sightloop.training.reasons import ExitReason
@@ -84,7 +85,7 @@ class Attempt:
             self.workspace,
             self.folder,
             process,
-            run=run.id,
+            ledger=RunLedger(self.workspace, run.id),
             limits=limits_of(self.workspace),
             progress=self.call.progress,
         )
@@ -98,6 +99,7 @@ class Attempt:
             limits=limits_of(self.workspace),
             peak_memory_bytes=ended.peak_memory_bytes,
             log=self.folder.log_tail(),
+            why_cancelled=self._why_cancelled(run),
         )
         if failure is not None:
             self._fail(run, failure, reason=ended.ending.reason, points=ended.unrecorded)
@@ -112,6 +114,11 @@ class Attempt:
         except SightloopError as error:
             self._fail(run, error, points=ended.unrecorded)
             raise
+
+    def _why_cancelled(self, run: Run) -> str:
+        with self.workspace.db.read() as tx:
+            job = store.look_up_job(tx, run.id)
+        return "" if job is None else job.cancel_why
 
     def _fail(
         self,

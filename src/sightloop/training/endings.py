@@ -66,6 +66,7 @@ def error_of(
     limits: Limits,
     peak_memory_bytes: int,
     log: str,
+    why_cancelled: str = "",
 ) -> SightloopError | None:
     """What to tell whoever wanted the model; None when it is done."""
     match ending.reason:
@@ -75,7 +76,7 @@ def error_of(
             assert isinstance(last, FailedLine), "only a failed line makes a job fail"
             return JobFailed(run=run, engine_code=last.code, message=last.message)
         case ExitReason.CANCELLED:
-            return JobCancelled(run=run)
+            return JobCancelled(run=run, why=why_cancelled)
         case ExitReason.TIME_LIMIT:
             return TimeLimitReached(run=run, time_limit_s=limits.time_limit_s, log=log)
         case ExitReason.HUNG:

@@ -141,8 +141,11 @@ class JobCancelled(Refused):
 
     code = "TRAIN-033"
 
-    def __init__(self, *, run: str) -> None:
-        super().__init__(f"run {run} was cancelled; train again to make another attempt", run=run)
+    def __init__(self, *, run: str, why: str = "") -> None:
+        because = f": {why}" if why else ""
+        super().__init__(
+            f"run {run} was cancelled{because}; train again to make another attempt", run=run
+        )
 
 
 class TimeLimitReached(Refused):

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sightloop.contracts.decode import WrongFormat, decode
 from sightloop.contracts.job import (
     CHECKPOINT_ARTIFACT,
     MODEL_ARTIFACT,
     PARITY_ARTIFACT,
     DoneLine,
-    Parity,
 )
 from sightloop.contracts.job_lines import read_job
 from sightloop.kernel.actors import Actor
@@ -27,11 +25,13 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Workspace
 from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import record_artifact
+from sightloop.tracking.labels import set_tags
 from sightloop.tracking.points import add_points, forget_points
 from sightloop.tracking.values import CodeState, MetricPoint, Run, RunId, RunInputs, RunState
 from sightloop.training import store
+from sightloop.training.deliveries import check_parity_file, own_file
 from sightloop.training.engines import Engine
-from sightloop.training.errors import NotTheSameRun, ProtocolBroken
+from sightloop.training.errors import NotTheSameRun
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import WEIGHTS_DIGEST
 from sightloop.training.launcher import LOG_NAME
@@ -86,6 +86,7 @@ def record_start(
             )
         else:
             run = tracking.restart_run(tx, request.run, inputs=inputs, now_ms=now_ms)
+        set_tags(tx, run.id, request.tags)
         store.open_job(tx, run.id)
         _tell(tx, RUN_STARTED, run, by=actor, at_ms=now_ms)
     return run
@@ -209,34 +210,10 @@ def _delivered(folder: JobFolder, artifacts: dict[str, str], done: DoneLine) -> 
     told = artifacts | {MODEL_ARTIFACT: done.model_file, CHECKPOINT_ARTIFACT: done.checkpoint}
     files = {name: own_file(folder, file) for name, file in told.items()}
     if read_job(folder.job_file).parity_images:
-        _check_parity_file(files.get(PARITY_ARTIFACT), folder)
+        check_parity_file(files.get(PARITY_ARTIFACT), folder)
     if folder.log_file.exists():
         files.setdefault(LOG_NAME, folder.log_file)
     return files
-
-
-def own_file(folder: JobFolder, file: str) -> Path:
-    """Where a file lies that an engine told of.
-
-    Raises:
-        ProtocolBroken: nowhere, or outside of the engine's own folder.
-    """
-    path = (folder.output / file).resolve()
-    if not path.is_relative_to(folder.output.resolve()):
-        raise ProtocolBroken(where=str(folder.output), problem=f"it tells of {file!r} outside it")
-    if not path.is_file():
-        raise ProtocolBroken(where=str(folder.output), problem=f"it tells of {file!r}, not there")
-    return path
-
-
-def _check_parity_file(path: Path | None, folder: JobFolder) -> None:
-    if path is None:
-        problem = "parity answers were wanted, and none came"
-        raise ProtocolBroken(where=str(folder.output), problem=problem)
-    try:
-        decode(path.read_bytes(), Parity, what=path.name)
-    except WrongFormat as error:
-        raise ProtocolBroken(where=str(path), problem=error.message) from error
 
 
 def _keep(workspace: Workspace, files: dict[str, Path]) -> dict[str, Digest]:

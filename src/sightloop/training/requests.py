@@ -35,6 +35,8 @@ class TrainRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How often an epoch shows the images of a stratum; the greatest that fits an image counts."""
     parity_images: int = 16
     """On how many unseen images the checkpoint answers, so that its export can be compared."""
+    tags: dict[str, str] = {}
+    """Labels of the run; no part of its recipe."""
 
 
 def check_request(request: TrainRequest) -> None:

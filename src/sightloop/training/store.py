@@ -22,6 +22,7 @@ _jobs = Table(
     Column("done", BigInteger, nullable=False),
     Column("total", BigInteger, nullable=False),
     Column("cancel_asked_at_ms", BigInteger),
+    Column("cancel_why", Text, nullable=False, default=""),
 )
 
 
@@ -35,6 +36,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     total: int
     cancel_asked_at_ms: int | None
+    cancel_why: str = ""
+    """What made somebody ask, where it was not a person's wish."""
 
 
 def open_job(tx: Tx, run: RunId) -> None:
@@ -69,9 +72,10 @@ def note_job(
     )
 
 
-def ask_to_cancel(tx: Tx, run: str, *, now_ms: int) -> bool:
+def ask_to_cancel(tx: Tx, run: str, *, now_ms: int, why: str = "") -> bool:
     """Let whoever watches the job end it; False when no job of the run is open."""
-    asked = tx.execute(update(_jobs).where(_jobs.c.run == run).values(cancel_asked_at_ms=now_ms))
+    values = {"cancel_asked_at_ms": now_ms, "cancel_why": why}
+    asked = tx.execute(update(_jobs).where(_jobs.c.run == run).values(values))
     return asked.rowcount > 0
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.worker import Interrupted
 from sightloop.kernel.workspace import Workspace
-from sightloop.tracking.values import MetricPoint, RunId
+from sightloop.tracking.values import MetricPoint
 from sightloop.training.endings import Ending, conclude
 from sightloop.training.errors import ProtocolBroken
 from sightloop.training.folders import JobFolder
 from sightloop.training.limits import Limits, Observation, breach
 from sightloop.training.lines import Told, add_lines, points_in
-from sightloop.training.notes import JobNotes, RunNotes
 from sightloop.training.process import JobProcess
 from sightloop.training.reasons import ExitReason
 from sightloop.training.tail import Tail
@@ -36,6 +36,22 @@ class Ended:
     peak_memory_bytes: int
 
 
+class Ledger(Protocol):
+    """Where what a job tells is written down while it goes on."""
+
+    lines_recorded: int
+    """How many lines an earlier worker took down already."""
+    peak_memory_bytes: int
+
+    def record(self, told: Told, points: list[MetricPoint], *, peak_memory_bytes: int) -> None:
+        """Write down what is new."""
+        ...
+
+    def is_cancel_asked(self) -> bool:
+        """Whether a person wants the job to end."""
+        ...
+
+
 class Supervision:
     """One worker watching one job. What it learns is recorded about once a second.
 
@@ -49,22 +65,21 @@ class Supervision:
         folder: JobFolder,
         process: JobProcess,
         *,
-        run: RunId,
+        ledger: Ledger,
         limits: Limits,
         progress: Progress,
-        notes: JobNotes | None = None,
     ) -> None:
         self._clock = workspace.clock
         self._folder = folder
         self._process = process
-        self._run = run
+        self._ledger = ledger
         self._limits = limits
         self._progress = progress
         self._tail = Tail(folder.events_file)
         self._told = Told()
         self._pending: list[MetricPoint] = []
-        self._notes = notes or RunNotes(workspace, run)
-        self._lines_recorded, self._peak_memory_bytes = self._notes.read()
+        self._lines_recorded = ledger.lines_recorded
+        self._peak_memory_bytes = ledger.peak_memory_bytes
         self._is_cancel_asked = False
         self._memory_bytes = 0
         self._heard_at_s = self._recorded_at_s = self._clock.monotonic_s()
@@ -85,7 +100,7 @@ class Supervision:
                     break
                 if should_stop():
                     self._record()
-                    raise Interrupted(key=self._run)
+                    raise Interrupted(key=self._folder.root.name)
                 self._look_after()
                 reason = reason or breach(self._observe(), self._limits)
                 if reason is not None:
@@ -117,11 +132,11 @@ class Supervision:
         self._peak_memory_bytes = max(self._peak_memory_bytes, self._memory_bytes)
         if self._told.n_lines > self._lines_recorded:
             self._record()
-        self._is_cancel_asked = self._notes.is_cancel_asked()
+        self._is_cancel_asked = self._ledger.is_cancel_asked()
         self._recorded_at_s = self._clock.monotonic_s()
 
     def _record(self) -> None:
-        self._notes.write(self._told, self._pending, peak_memory_bytes=self._peak_memory_bytes)
+        self._ledger.record(self._told, self._pending, peak_memory_bytes=self._peak_memory_bytes)
         self._pending = []
         self._lines_recorded = self._told.n_lines
 

@@ -98,6 +98,7 @@ def test_every_sample_that_shows_the_same_image_goes(workspace, stored, commit):
     assert len(ids_on(workspace, "main")) == 1
 
 
+@pytest.mark.sqlite_only
 def test_no_byte_of_it_is_left_in_the_workspace(workspace, stored, commit, jpeg):
     jane = stored(1, **JANE)
     head = commit(jane, *(stored(seed) for seed in range(2, 90)))
@@ -260,12 +261,12 @@ def test_a_commit_between_the_look_and_the_decision_brings_nothing_back(
     assert finds(workspace, b"jane-doe") == []
 
 
+@pytest.mark.sqlite_only
 def test_a_reader_that_stays_leaves_the_erasure_unfinished_and_the_next_call_ends_it(
     workspace, stored, commit
 ):
     jane = stored(1, **JANE)
     commit(jane, stored(2))
-    workspace.db._busy_timeout_s = 0.05
     with workspace.db.read() as tx:
         list_refs(tx, "branch")
         account = erase(quick(workspace), samples=[jane.id])

@@ -98,6 +98,7 @@ def test_hidden_files_and_folders_are_not_looked_at(user, folder):
     assert set(scan_folder(str(folder)).files) == {"3.jpg", "a/1.jpg", "a/2.jpg"}
 
 
+@pytest.mark.sqlite_only
 def test_the_quick_status_is_the_status(user, folder):
     user.import_(folder)
     assert quick_status(user.workspace.root, str(folder)) == user.status(folder)

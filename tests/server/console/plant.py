@@ -15,7 +15,8 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace
 from sightloop.registry.aliases import SetAlias, set_alias
 from sightloop.registry.gating import GateVersion, gate_version
-from sightloop.registry.packaging import PackageRun, package_run
+from sightloop.registry.origins import PackageRun
+from sightloop.registry.packaging import package_run
 from sightloop.registry.signing import SignVersion, sign_version
 from sightloop.testing.blob_commits import CLASSES, commit_blobs
 from sightloop.testing.models import DEFAULT_LEVEL, PALE, SENSITIVE_LEVEL, write_blob_model

@@ -71,7 +71,7 @@ class TestEmpty:
     def test_an_empty_list_says_how_to_begin(self, visitor):
         page = visitor.get("/models").text
         assert "No model yet" in page
-        assert "sightloop models register MODEL RUN" in page
+        assert "sightloop models package RUN" in page
 
 
 def test_the_list_shows_the_champion_and_what_the_newest_proved(visitor):
@@ -239,7 +239,8 @@ def test_a_form_of_another_session_decides_nothing(visitor, workspace):
 
 
 def test_a_class_name_with_markup_is_shown_harmlessly(workspace, visitor):
-    from sightloop.registry.packaging import PackageRun, package_run
+    from sightloop.registry.origins import PackageRun
+    from sightloop.registry.packaging import package_run
     from sightloop.testing.blob_commits import commit_blobs
     from tests.server.console.plant import RULE
 
@@ -318,4 +319,44 @@ def test_a_rejection_has_to_be_meant(tab, workspace, awaiting):
     "path", ["/models", f"/models/{MODEL}", VERSION, f"/models/{MODEL}/compare?a=1&b=2"]
 )
 def test_nobody_is_kept_out_by_how_it_looks(tab, awaiting, path: str):
+    assert_open_to_everybody(tab, path)
+
+
+@pytest.fixture
+def registered(workspace) -> str:
+    """The name of a model that an MLflow client registered, odd as those may be."""
+    from sightloop.registry.naming_models import CreateModel, create_model
+    from sightloop.registry.registered_sources import RegisterVersion
+    from sightloop.registry.registering import register_version
+
+    name = "My <Net> 2.0"
+    create_model(workspace, LOCAL_CALL, CreateModel(name=name))
+    wanted = RegisterVersion(model=name, source="s3://bucket/net", description="the <b>best</b>")
+    register_version(workspace, LOCAL_CALL, wanted)
+    create_model(workspace, LOCAL_CALL, CreateModel(name="nothing-yet"))
+    return name
+
+
+def test_a_registered_version_is_marked_and_says_why_it_cannot_be_released(visitor, registered):
+    address = "/models/My%20%3CNet%3E%202.0"
+    assert f'href="{address}"' in visitor.get("/models").text
+    for path in (address, f"{address}/1"):
+        page = visitor.get(path)
+        assert page.status_code == 200
+        assert "registered only" in page.text
+        assert "Not releasable: it was registered by an MLflow client" in page.text
+        assert "<Net>" not in page.text
+    assert "the &lt;b&gt;best&lt;/b&gt;" in page.text
+
+
+def test_a_name_without_versions_has_a_page(visitor, registered):
+    page = visitor.get("/models/nothing-yet")
+    assert page.status_code == 200
+    assert "No version yet" in page.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/models", "/models/My%20%3CNet%3E%202.0", "/models/My%20%3CNet%3E%202.0/1"]
+)
+def test_the_pages_of_registered_versions_are_accessible(tab, registered, path):
     assert_open_to_everybody(tab, path)

@@ -8,14 +8,17 @@ from litestar.testing import TestClient
 
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.app import build_app
+from sightloop.testing import postgresql
+from sightloop.testing.workspaces import place_database
 from sightloop.wiring import create_workspace, ensure_token
 from tests.server.mlflow.wire import Mlflow
 
 
 # Shared by the tests of a module, each of which makes runs of its own.
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    opened = create_workspace(tmp_path_factory.mktemp("mlflow"), {})
+def workspace(tmp_path_factory: pytest.TempPathFactory, database_kind: str) -> Iterator[Workspace]:
+    url = postgresql.server().furnished() if database_kind == "postgresql" else ""
+    opened = create_workspace(place_database(tmp_path_factory.mktemp("mlflow"), url), {})
     yield opened
     opened.db.close()
 

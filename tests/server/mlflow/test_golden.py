@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from sightloop.testing.exchanges import Names, differences, hidden_answer
 from tests.server.mlflow.wire import Mlflow
+
+pytestmark = pytest.mark.both_databases
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
 A_FILE = "<a file>"
@@ -22,6 +26,14 @@ DIFFER = {
     "fetch a file",
     "models by status",
     "point the champion",
+    "a state nobody knows",
+    "a point that is true",
+    "a point that is a list",
+    "a step with a fraction",
+    "a filter with two ANDs",
+    "a filter that ends in AND",
+    "a file at the root",
+    "tags that are texts",
     "a view nobody knows",
     "an address nobody knows",
     "another method",

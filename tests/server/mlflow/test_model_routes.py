@@ -12,6 +12,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.registry import store
 from sightloop.registry.values import ModelName, ModelVersion
 from sightloop.server.app import build_app
+from sightloop.testing.workspaces import place_database
 from sightloop.wiring import create_workspace, ensure_token
 from tests.server.mlflow.wire import Mlflow
 
@@ -20,7 +21,7 @@ DIGEST = Digest("sha256:" + "0" * 64)
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    opened = create_workspace(tmp_path, {})
+    opened = create_workspace(place_database(tmp_path), {})
     yield opened
     opened.db.close()
 

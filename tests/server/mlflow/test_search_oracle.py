@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tests.server.mlflow.wire import Mlflow
 
+pytestmark = pytest.mark.both_databases
+
 
 class Made(NamedTuple):
     """A run as it was logged."""

@@ -9,6 +9,8 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.server.mlflow import runs
 from tests.server.mlflow.wire import API, Mlflow, token_of
 
+pytestmark = pytest.mark.both_databases
+
 
 def data_of(mlflow: Mlflow, run: str) -> dict:
     return mlflow.get("runs/get", run_id=run)["run"]["data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -14,11 +15,12 @@ from sightloop.contracts.job import (
     PARITY_ARTIFACT,
     ArtifactLine,
     DoneLine,
+    ExportJob,
     FailedLine,
     Job,
     ProgressLine,
 )
-from sightloop.contracts.job_lines import LineWriter, heartbeats, read_job, read_view
+from sightloop.contracts.job_lines import LineWriter, heartbeats, read_any_job, read_view
 from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.errors import SightloopError
 from sightloop_ultralytics.cancelling import Cancellation, Cancelled
@@ -30,7 +32,13 @@ from sightloop_ultralytics.parameters import Parameters, known_parameters, sort_
 from sightloop_ultralytics.parity import answer_images
 from sightloop_ultralytics.reporting import Reporter
 from sightloop_ultralytics.seclusion import seclude
-from sightloop_ultralytics.training import Trained, keep_threads, load_model, train
+from sightloop_ultralytics.training import (
+    EXPORTED_TASKS,
+    Trained,
+    keep_threads,
+    load_model,
+    train,
+)
 from sightloop_ultralytics.weights import find_weights
 
 UNEXPECTED_CODE = "ENGINE-099"
@@ -45,7 +53,7 @@ def main(arguments: list[str]) -> int:
         return 2
     cancellation = Cancellation()
     cancellation.listen()
-    job = read_job(Path(arguments[0]))
+    job = read_any_job(Path(arguments[0]))
     writer = LineWriter(Path(job.output), SystemClock())
     with heartbeats(writer):
         last = _conclude(job, writer, cancellation)
@@ -53,8 +61,12 @@ def main(arguments: list[str]) -> int:
     return 0 if isinstance(last, DoneLine) else 1
 
 
-def _conclude(job: Job, writer: LineWriter, cancellation: Cancellation) -> DoneLine | FailedLine:
+def _conclude(
+    job: Job | ExportJob, writer: LineWriter, cancellation: Cancellation
+) -> DoneLine | FailedLine:
     try:
+        if isinstance(job, ExportJob):
+            return _export(job, writer, cancellation)
         return _do(job, writer, cancellation)
     except Cancelled:
         return FailedLine(code=CANCELLED_CODE, message="stopped by SIGTERM")
@@ -90,8 +102,21 @@ def _do(job: Job, writer: LineWriter, cancellation: Cancellation) -> DoneLine:
     )
     numerics = numerics_of(model, weights=weights)  # before the export selects a device anew
     _tell_artifacts(job, writer, trained)
-    last = _deliver(job, writer, parameters, tree=tree, trained=trained, cancellation=cancellation)
+    done = _deliver(job, writer, parameters, best=trained.best, cancellation=cancellation)
+    last = _of_training(done, job, tree=tree, trained=trained)
     return msgspec.structs.replace(last, details=last.details | numerics)
+
+
+def _export(job: ExportJob, writer: LineWriter, cancellation: Cancellation) -> DoneLine:
+    """Somebody else's checkpoint as a file, with its own answers to the parity images."""
+    work = Path(job.output) / WORK_FOLDER
+    seclude(work)
+    parameters = sort_parameters(job.parameters, frozenset())
+    # The export is written beside the checkpoint, and the job's own is not ours to write to.
+    weights = work / Path(job.weights).name
+    shutil.copyfile(job.weights, weights)
+    cancellation.check()
+    return _deliver(job, writer, parameters, best=weights, cancellation=cancellation)
 
 
 def _check_size(job: Job) -> None:
@@ -102,41 +127,48 @@ def _check_size(job: Job) -> None:
 
 
 def _deliver(
-    job: Job,
+    job: Job | ExportJob,
     writer: LineWriter,
     parameters: Parameters,
     *,
-    tree: DatasetTree,
-    trained: Trained,
+    best: Path,
     cancellation: Cancellation,
 ) -> DoneLine:
+    """The last line of a job that needs no more than the exported file and the answers."""
     import ultralytics
 
     cancellation.check()
-    best = load_model(str(trained.best))
-    keep_threads(best, job.threads)
-    exported = export_model(best, job, parameters.engine)
+    model = load_model(str(best), tasks=EXPORTED_TASKS)
+    keep_threads(model, job.threads)
+    exported = export_model(model, job, parameters.engine)
     writer.write(ProgressLine(what="export", done=1, total=1))
     if job.parity_images:
-        _answer(job, writer, parameters, best=trained.best, cancellation=cancellation)
+        _answer(job, writer, parameters, best=best, cancellation=cancellation)
     return DoneLine(
         model_file=MODEL_FILE,
-        checkpoint=str(trained.best.relative_to(job.output)),
+        checkpoint="",
         engine_version=f"ultralytics {ultralytics.__version__}",
         declared_licence=exported.declared_licence,
-        details={
-            "head": parameters.engine.head,
-            "opset": parameters.engine.opset,
-            "n_epochs": trained.n_epochs,
-            "batch_size": trained.batch_size,
-            "n_train_images": tree.n_train,
-            "n_val_images": tree.n_val,
-        },
+        details={"head": parameters.engine.head, "opset": parameters.engine.opset},
+    )
+
+
+def _of_training(done: DoneLine, job: Job, *, tree: DatasetTree, trained: Trained) -> DoneLine:
+    details = {
+        "n_epochs": trained.n_epochs,
+        "batch_size": trained.batch_size,
+        "n_train_images": tree.n_train,
+        "n_val_images": tree.n_val,
+    }
+    return msgspec.structs.replace(
+        done,
+        checkpoint=str(trained.best.relative_to(job.output)),
+        details=done.details | details,
     )
 
 
 def _answer(
-    job: Job,
+    job: Job | ExportJob,
     writer: LineWriter,
     parameters: Parameters,
     *,
@@ -144,7 +176,7 @@ def _answer(
     cancellation: Cancellation,
 ) -> None:
     # Loaded anew: the export has changed the model's layers for good.
-    model = load_model(str(best))
+    model = load_model(str(best), tasks=EXPORTED_TASKS)
     keep_threads(model, job.threads)
     parity = answer_images(model, job, parameters.engine, cancellation=cancellation)
     (Path(job.output) / PARITY_ARTIFACT).write_bytes(encode(parity))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sightloop.contracts.job import Job
+from sightloop.contracts.job import ExportJob, Job
 from sightloop_ultralytics.parameters import EngineSettings
 from sightloop_ultralytics.training import nms_argument
 
@@ -24,7 +24,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     declared_licence: str
 
 
-def export_model(model: YOLO, job: Job, settings: EngineSettings) -> Exported:
+def export_model(model: YOLO, job: Job | ExportJob, settings: EngineSettings) -> Exported:
     """Write `model.onnx` into the output folder.
 
     Float32, opset 18, simplified unless told otherwise; equal weights give equal bytes.

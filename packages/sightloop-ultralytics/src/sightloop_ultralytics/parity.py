@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightloop.contracts.bundle import Detection, Thresholds
-from sightloop.contracts.job import Job, Parity, ParityAnswer
+from sightloop.contracts.job import ExportJob, Job, Parity, ParityAnswer
 from sightloop.contracts.shapes import Keypoints, Mask, OrientedBox, Shape
 from sightloop_ultralytics.cancelling import Cancellation
 from sightloop_ultralytics.parameters import EngineSettings
@@ -25,7 +25,7 @@ _DEFAULTS = Thresholds(score=SCORE_FLOOR)
 
 
 def answer_images(
-    model: YOLO, job: Job, settings: EngineSettings, *, cancellation: Cancellation
+    model: YOLO, job: Job | ExportJob, settings: EngineSettings, *, cancellation: Cancellation
 ) -> Parity:
     """What the checkpoint finds in the job's parity images, best first, with its shapes."""
     answers = []
@@ -48,7 +48,7 @@ def answer_of(result: Any, *, file: str) -> ParityAnswer:  # noqa: ANN401 - Ultr
     )
 
 
-def _predict(model: YOLO, image: Path, job: Job, settings: EngineSettings) -> Any:  # noqa: ANN401
+def _predict(model: YOLO, image: Path, job: Job | ExportJob, settings: EngineSettings) -> Any:  # noqa: ANN401
     results: Any = model.predict(
         str(image),
         imgsz=job.image_size_px,

@@ -11,9 +11,11 @@ from rich.tree import Tree
 from sightloop.cli.render import facts, state, table, when
 from sightloop.evaluation.values import Evaluation
 from sightloop.kernel.digests import short
-from sightloop.loop.evidence import EvidenceChain
+from sightloop.loop.evidence import CommitLink, EvidenceChain
 from sightloop.registry.card import ModelCard
 from sightloop.registry.catalogue import ModelList, VersionList
+from sightloop.registry.foreign_catalogue import WHY_NOT_RELEASED
+from sightloop.registry.registered import RegisteredVersion
 from sightloop.registry.reproductions import Reproduction
 from sightloop.registry.values import Approval, VerdictRecord
 
@@ -21,10 +23,15 @@ from sightloop.registry.values import Approval, VerdictRecord
 def models(found: ModelList) -> RenderableType:
     """All models."""
     rows = (
-        (one.name, one.n_versions, ", ".join(f"{a} @{n}" for a, n in one.aliases.items()) or "-")
+        (
+            one.name,
+            one.n_versions,
+            one.n_foreign,
+            ", ".join(f"{a} @{n}" for a, n in one.aliases.items()) or "-",
+        )
         for one in found.models
     )
-    return table(("model", "n versions", "aliases"), rows, empty="no model yet")
+    return table(("model", "n versions", "n registered", "aliases"), rows, empty="no model yet")
 
 
 def versions(found: VersionList) -> RenderableType:
@@ -41,7 +48,42 @@ def versions(found: VersionList) -> RenderableType:
         for one in found.versions
     )
     columns = ("version", "made", "verdict", "signature", "aliases", "bundle")
-    return table(columns, rows, empty="no version yet")
+    listed = table(columns, rows, empty="no version with a bundle yet")
+    if not found.foreign.versions:
+        return listed
+    foreign = (
+        (
+            f"{one.model}@{one.number}",
+            when(one.created_at_ms),
+            ", ".join(one.aliases) or "-",
+            short(one.run) if one.run else "-",
+            one.source[:60],
+        )
+        for one in found.foreign.versions
+    )
+    named = ("registered only", "made", "aliases", "run", "source")
+    why = Text(f"not releasable: {found.foreign.why_not_released}", style="dim")
+    return Group(listed, Text(), table(named, foreign, empty=""), why)
+
+
+def foreign_version(one: RegisteredVersion) -> RenderableType:
+    """A version without a bundle, and why it goes no further."""
+    aliases = f" ({', '.join(one.aliases)})" if one.aliases else ""
+    return facts(
+        [
+            ("version", f"{one.model}@{one.number}{aliases}"),
+            ("bundle", "none: registered through MLflow"),
+            ("made", when(one.created_at_ms)),
+            ("source", one.source),
+            ("files", one.location),
+            ("run", one.run or "-"),
+            ("logged model", one.logged_model or "-"),
+            ("stage", one.stage),
+            ("description", one.description or "-"),
+            *((f"tag {name}", value) for name, value in one.tags.items()),
+            ("not releasable", WHY_NOT_RELEASED),
+        ]
+    )
 
 
 def version(card: ModelCard) -> RenderableType:
@@ -53,11 +95,12 @@ def version(card: ModelCard) -> RenderableType:
             ("bundle", one.bundle),
             ("signed", when(one.signed_at_ms) if one.signed_at_ms else "no"),
             ("run", one.run),
-            ("data", one.dataset_commit),
+            ("data", one.dataset_commit or "not known"),
             ("engine", card.bundle.engine),
             ("licence", card.bundle.declared_licence),
             ("classes", ", ".join(card.bundle.class_names)),
             ("threshold", f"{card.bundle.thresholds.score:.2f}"),
+            *(("not known", lacking) for lacking in card.origin.unknown),
         ]
     )
     parts: list[RenderableType] = [head]
@@ -119,22 +162,29 @@ def evidence(chain: EvidenceChain) -> RenderableType:
         tree.add(approval(chain.approval))
     if chain.evaluation is not None:
         tree.add(f"evaluation {chain.evaluation.id} on {short(chain.evaluation.commit)}")
-    run = tree.add(
-        f"run {chain.run.id}: {chain.run.training.engine}, {chain.run.training.hardware}"
-    )
+    inputs = chain.run.inputs
+    by = f"{inputs.engine}, {inputs.hardware}" if inputs else "tracked, not trained by Sightloop"
+    run = tree.add(f"run {chain.run.id}: {by}")
     for name, digest in chain.artifacts.items():
         run.add(Text(f"{name}  {digest}", style="dim"))
     for found in chain.reproductions:
         run.add(_made_again(found))
-    commit = run.add(f"dataset commit {chain.commit.commit} ({chain.commit.n_samples} samples)")
-    for sample in chain.commit.samples:
+    _add_commit(run, chain.commit)
+    if chain.newest_seal is not None:
+        tree.add(f"audit seal {chain.newest_seal.number}: {chain.newest_seal.seal}")
+    return tree
+
+
+def _add_commit(run: Tree, link: CommitLink | None) -> None:
+    if link is None:
+        run.add("nobody recorded what it learned from: the chain ends here")
+        return
+    commit = run.add(f"dataset commit {link.commit} ({link.n_samples} samples)")
+    for sample in link.samples:
         text = (
             f"{sample.file_name}  {sample.image}  {sample.size_bytes:,} bytes, re-read and intact"
         )
         commit.add(Text(text))
-    if chain.newest_seal is not None:
-        tree.add(f"audit seal {chain.newest_seal.number}: {chain.newest_seal.seal}")
-    return tree
 
 
 def _made_again(found: Reproduction) -> Text:

@@ -28,5 +28,7 @@ __all__ = [
     "run_pages",
     "session",
     "settings_pages",
+    "sweep_drawings",
+    "sweep_pages",
     "words",
 ]

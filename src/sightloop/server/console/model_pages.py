@@ -40,6 +40,12 @@ from sightloop.registry.comparison import (
     StratumChange,
     compare_versions,
 )
+from sightloop.registry.foreign_catalogue import (
+    WHY_NOT_RELEASED,
+    ShowRegistered,
+    show_registered,
+)
+from sightloop.registry.naming_models import show_model
 from sightloop.server.charts import Pair, pair_chart
 from sightloop.server.console.formats import clipped, short
 from sightloop.server.console.paging import whole
@@ -105,8 +111,8 @@ def model_page(model: FromPath[str], request: Request[Any, Any, Any]) -> Respons
         limit=VERSIONS_PER_PAGE,
     )
     found = list_versions(workspace, viewer.call, wanted)
-    if not found.versions and wanted.before is None:
-        show_version(workspace, viewer.call, ShowVersion(version=f"{model}@1"))  # says it is none
+    if not found.versions and not found.foreign.versions and wanted.before is None:
+        show_model(workspace, viewer.call, model)  # says that there is none
     serving = count_serving(workspace, viewer.call, CountServing(model=model))
     return page(
         request,
@@ -114,6 +120,7 @@ def model_page(model: FromPath[str], request: Request[Any, Any, Any]) -> Respons
         viewer,
         model=model,
         versions=found.versions[::-1],
+        foreign=found.foreign,
         serving=serving.devices,
         next_before=found.next_before,
     )
@@ -125,6 +132,15 @@ def version_page(
 ) -> Response[str]:
     """One version: what it is, what it proved, where it came from and went, and the decision."""
     viewer, workspace = viewer_of(request), workspace_of(request)
+    known = show_registered(workspace, viewer.call, ShowRegistered(version=f"{model}@{number}"))
+    if known.bundle is None:
+        return page(
+            request,
+            "version-foreign.html",
+            viewer,
+            version=known,
+            why_not_released=WHY_NOT_RELEASED,
+        )
     card = show_version(workspace, viewer.call, ShowVersion(version=f"{model}@{number}"))
     state = _state(workspace, viewer, model, number)
     evaluation = card.evaluations[0] if card.evaluations else None
@@ -191,7 +207,7 @@ def models_compare(model: FromPath[str], request: Request[Any, Any, Any]) -> Res
     ]
     sides = [
         {
-            "data": card.version.dataset_commit,
+            "data": card.version.dataset_commit or "not known",
             "engine": card.bundle.engine,
             "classes": ", ".join(card.bundle.class_names),
             "input": f"{card.bundle.input.width_px} x {card.bundle.input.height_px} px",
@@ -275,9 +291,9 @@ def lineage_nodes(found: Lineage) -> list[Node]:
     links = [
         (
             "Images",
-            f"{found.n_samples:,} at {short(found.commit)[:8]}",
+            f"{found.n_samples:,} at {short(found.commit)[:8]}" if found.commit else "not known",
             "what it learned from",
-            f"/datasets/{found.commit}",
+            f"/datasets/{found.commit}" if found.commit else f"{here}#origin",
             "",
         ),
         ("Run", short(found.run), found.run_state, f"/runs/{quote(found.run)}", ""),

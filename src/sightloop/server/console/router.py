@@ -28,6 +28,7 @@ from sightloop.server.console import (
     runs_table,
     session,
     settings_pages,
+    sweep_pages,
 )
 from sightloop.server.console.rendering import answer_page_bug, answer_page_refusal
 
@@ -127,6 +128,12 @@ def console_router() -> Router:
             settings_pages.overview,
             settings_pages.verify,
             settings_pages.workspace_tab,
+            sweep_pages.sweep_page,
+            sweep_pages.sweep_resume,
+            sweep_pages.sweep_state,
+            sweep_pages.sweep_stop,
+            sweep_pages.sweeps_page,
+            sweep_pages.sweeps_rows,
         ],
         exception_handlers={SightloopError: answer_page_refusal, Exception: answer_page_bug},
     )

@@ -32,6 +32,7 @@ TOPICS: Mapping[str, str] = {
     "slot": "fleet",
     "step": "loop",
     "stream": "fleet",
+    "sweep": "runs",
     "tag": "datasets",
     "task": "review",
     "tasks": "review",
@@ -132,6 +133,16 @@ def _run(verb: str) -> Callable[[str, Data], Told]:
         if verb == "failed":
             text += f": {data['exit_reason']}"
         return Told(text, f"/runs/{subject}", "bad" * (verb == "failed"))
+
+    return words
+
+
+def _sweep(verb: str) -> Callable[[str, Data], Told]:
+    def words(subject: str, data: Data) -> Told:
+        text = f"Sweep {clipped(data['name'], 60)} {verb}"
+        if "state" in data:
+            text += f" {data['state']}: {clipped(data['reason'], 120)}"
+        return Told(text, f"/sweeps/{subject}", "bad" * (data.get("state") == "failed"))
 
     return words
 
@@ -258,6 +269,12 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     ),
     "stream.declared": _device("{name} declared camera {stream}"),
     "stream.policy_changed": _policy_changed,
+    "sweep.ended": _sweep("is"),
+    "sweep.resumed": _sweep("goes on"),
+    "sweep.started": _sweep("began"),
+    "sweep.trial_ended": lambda s, d: Told(
+        f"Trial {d['number']} of {short(s)} is {d['state']}", f"/runs/{d['run']}"
+    ),
     "tag.created": lambda _, d: Told(
         f"Tag {d['tag']} names commit {short(d['commit'])}", f"/datasets/{d['commit']}"
     ),

@@ -8,8 +8,10 @@ from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
 from sightloop.server.mlflow.requests import (
     Pair,
+    SearchPage,
     check_page_size,
     experiment_number,
+    page_answer,
     texts_of,
 )
 from sightloop.server.mlflow.shapes import experiment_shape
@@ -37,12 +39,9 @@ class UpdateExperiment(OfExperiment, frozen=True, kw_only=True):
     new_name: str
 
 
-class SearchExperiments(msgspec.Struct, frozen=True, kw_only=True):
-    filter: str = ""
-    order_by: list[str] = []
+class SearchExperiments(SearchPage, frozen=True, kw_only=True):
     view_type: str = "ACTIVE_ONLY"
     max_results: int = 1000
-    page_token: str = ""
 
 
 class TagExperiment(OfExperiment, frozen=True, kw_only=True):
@@ -92,10 +91,9 @@ def search(workspace: Workspace, call: Call, request: SearchExperiments) -> Answ
             token=request.page_token,
         ),
     )
-    answer: Answer = {"experiments": [experiment_shape(one) for one in found.experiments]}
-    if found.next_token:
-        answer["next_page_token"] = found.next_token
-    return answer
+    return page_answer(
+        "experiments", [experiment_shape(one) for one in found.experiments], found.next_token
+    )
 
 
 def update(workspace: Workspace, call: Call, request: UpdateExperiment) -> Answer:

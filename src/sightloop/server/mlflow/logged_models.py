@@ -14,6 +14,7 @@ from sightloop.server.mlflow.requests import (
     Pair,
     check_page_size,
     experiment_number,
+    page_answer,
     texts_of,
 )
 from sightloop.server.mlflow.shapes import MODEL_STATUS, logged_model_shape, logged_model_uri
@@ -174,10 +175,9 @@ def search(workspace: Workspace, call: Call, request: SearchModels) -> Answer:
             token=request.page_token,
         ),
     )
-    answer: Answer = {"models": [logged_model_shape(one) for one in found.models]}
-    if found.next_token:
-        answer["next_page_token"] = found.next_token
-    return answer
+    return page_answer(
+        "models", [logged_model_shape(one) for one in found.models], found.next_token
+    )
 
 
 def record(workspace: Workspace, call: Call, request: RecordModel) -> Answer:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.registry import registering as services
+from sightloop.registry import labelling, registering
 from sightloop.registry.registered import RegisteredVersion
+from sightloop.registry.registered_sources import RegisterVersion
 from sightloop.server.mlflow.endpoints import Answer, Endpoint
 from sightloop.server.mlflow.registry_shapes import version_shape
-from sightloop.server.mlflow.requests import Pair, check_page_size, texts_of, version_number
+from sightloop.server.mlflow.requests import Pair, SearchPage, page_answer, texts_of, version_number
 from sightloop.tracking import modelling
 
 MAX_VERSIONS_PER_PAGE = 200_000
@@ -45,11 +46,8 @@ class DescribeVersion(OfVersion, frozen=True, kw_only=True):
     description: str = ""
 
 
-class SearchVersions(msgspec.Struct, frozen=True, kw_only=True):
-    filter: str = ""
+class SearchVersions(SearchPage, frozen=True, kw_only=True):
     max_results: int = 10_000
-    order_by: list[str] = []
-    page_token: str = ""
 
 
 class TagVersion(OfVersion, frozen=True, kw_only=True):
@@ -67,10 +65,10 @@ class MoveToStage(OfVersion, frozen=True, kw_only=True):
 
 
 def create(workspace: Workspace, call: Call, request: CreateVersion) -> Answer:
-    made = services.register_version(
+    made = registering.register_version(
         workspace,
         call,
-        services.RegisterVersion(
+        RegisterVersion(
             model=request.name,
             source=request.source,
             run=request.run_id,
@@ -86,50 +84,42 @@ def create(workspace: Workspace, call: Call, request: CreateVersion) -> Answer:
 
 
 def get(workspace: Workspace, call: Call, request: OfVersion) -> Answer:
-    found = services.show_version(workspace, call, request.name, request.number)
+    found = registering.show_version(workspace, call, request.name, request.number)
     return {"model_version": version_shape(found)}
 
 
 def describe(workspace: Workspace, call: Call, request: DescribeVersion) -> Answer:
-    changed = services.describe_version(
+    changed = registering.describe_version(
         workspace, call, request.name, request.number, request.description
     )
     return {"model_version": version_shape(changed)}
 
 
 def delete(workspace: Workspace, call: Call, request: OfVersion) -> Answer:
-    services.delete_version(workspace, call, request.name, request.number)
+    registering.delete_version(workspace, call, request.name, request.number)
     return {}
 
 
 def search(workspace: Workspace, call: Call, request: SearchVersions) -> Answer:
-    check_page_size(request.max_results, MAX_VERSIONS_PER_PAGE)
-    wanted = services.Search(
-        filter=request.filter,
-        order_by=request.order_by,
-        limit=request.max_results,
-        token=request.page_token,
+    found = registering.search_versions(workspace, call, request.of_registry(MAX_VERSIONS_PER_PAGE))
+    return page_answer(
+        "model_versions", [version_shape(one) for one in found.versions], found.next_token
     )
-    found = services.search_versions(workspace, call, wanted)
-    answer: Answer = {"model_versions": [version_shape(one) for one in found.versions]}
-    if found.next_token:
-        answer["next_page_token"] = found.next_token
-    return answer
 
 
 def set_tag(workspace: Workspace, call: Call, request: TagVersion) -> Answer:
     tags = {request.key: request.value}
-    services.tag(workspace, call, request.name, request.number, tags)
+    labelling.tag(workspace, call, request.name, request.number, tags)
     return {}
 
 
 def delete_tag(workspace: Workspace, call: Call, request: UntagVersion) -> Answer:
-    services.untag(workspace, call, request.name, request.number, request.key)
+    labelling.untag(workspace, call, request.name, request.number, request.key)
     return {}
 
 
 def move_to_stage(workspace: Workspace, call: Call, request: MoveToStage) -> Answer:
-    moved = services.move_to_stage(
+    moved = registering.move_to_stage(
         workspace,
         call,
         request.name,
@@ -141,7 +131,7 @@ def move_to_stage(workspace: Workspace, call: Call, request: MoveToStage) -> Ans
 
 
 def download_uri(workspace: Workspace, call: Call, request: OfVersion) -> Answer:
-    found = services.show_version(workspace, call, request.name, request.number)
+    found = registering.show_version(workspace, call, request.name, request.number)
     return {"artifact_uri": found.location}
 
 

@@ -7,10 +7,10 @@ import re
 import msgspec
 
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.registry import registering as services
+from sightloop.registry import labelling, naming_models, pointing, registering
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
 from sightloop.server.mlflow.registry_shapes import model_shape, version_shape
-from sightloop.server.mlflow.requests import Pair, check_page_size, texts_of, version_number
+from sightloop.server.mlflow.requests import Pair, SearchPage, page_answer, texts_of, version_number
 
 MAX_MODELS_PER_PAGE = 1000
 
@@ -32,11 +32,8 @@ class RenameModel(OfModel, frozen=True, kw_only=True):
     new_name: str
 
 
-class SearchModels(msgspec.Struct, frozen=True, kw_only=True):
-    filter: str = ""
+class SearchModels(SearchPage, frozen=True, kw_only=True):
     max_results: int = 100
-    order_by: list[str] = []
-    page_token: str = ""
 
 
 class NewestVersions(OfModel, frozen=True, kw_only=True):
@@ -61,10 +58,10 @@ class PointAlias(OfAlias, frozen=True, kw_only=True):
 
 
 def create(workspace: Workspace, call: Call, request: CreateModel) -> Answer:
-    made = services.create_model(
+    made = naming_models.create_model(
         workspace,
         call,
-        services.CreateModel(
+        naming_models.CreateModel(
             name=request.name, description=request.description, tags=texts_of(request.tags)
         ),
     )
@@ -72,56 +69,50 @@ def create(workspace: Workspace, call: Call, request: CreateModel) -> Answer:
 
 
 def get(workspace: Workspace, call: Call, request: OfModel) -> Answer:
-    return {"registered_model": model_shape(services.show_model(workspace, call, request.name))}
+    return {
+        "registered_model": model_shape(naming_models.show_model(workspace, call, request.name))
+    }
 
 
 def describe(workspace: Workspace, call: Call, request: DescribeModel) -> Answer:
-    changed = services.describe_model(workspace, call, request.name, request.description)
+    changed = naming_models.describe_model(workspace, call, request.name, request.description)
     return {"registered_model": model_shape(changed)}
 
 
 def rename(workspace: Workspace, call: Call, request: RenameModel) -> Answer:
-    renamed = services.rename_model(workspace, call, request.name, request.new_name)
+    renamed = naming_models.rename_model(workspace, call, request.name, request.new_name)
     return {"registered_model": model_shape(renamed)}
 
 
 def delete(workspace: Workspace, call: Call, request: OfModel) -> Answer:
-    services.delete_model(workspace, call, request.name)
+    naming_models.delete_model(workspace, call, request.name)
     return {}
 
 
 def search(workspace: Workspace, call: Call, request: SearchModels) -> Answer:
-    check_page_size(request.max_results, MAX_MODELS_PER_PAGE)
-    wanted = services.Search(
-        filter=request.filter,
-        order_by=request.order_by,
-        limit=request.max_results,
-        token=request.page_token,
+    found = naming_models.search_models(workspace, call, request.of_registry(MAX_MODELS_PER_PAGE))
+    return page_answer(
+        "registered_models", [model_shape(one) for one in found.models], found.next_token
     )
-    found = services.search_models(workspace, call, wanted)
-    answer: Answer = {"registered_models": [model_shape(one) for one in found.models]}
-    if found.next_token:
-        answer["next_page_token"] = found.next_token
-    return answer
 
 
 def newest_versions(workspace: Workspace, call: Call, request: NewestVersions) -> Answer:
-    found = services.newest_versions(workspace, call, request.name, request.stages)
+    found = registering.newest_versions(workspace, call, request.name, request.stages)
     return {"model_versions": [version_shape(one) for one in found]}
 
 
 def set_tag(workspace: Workspace, call: Call, request: TagModel) -> Answer:
-    services.tag(workspace, call, request.name, None, {request.key: request.value})
+    labelling.tag(workspace, call, request.name, None, {request.key: request.value})
     return {}
 
 
 def delete_tag(workspace: Workspace, call: Call, request: UntagModel) -> Answer:
-    services.untag(workspace, call, request.name, None, request.key)
+    labelling.untag(workspace, call, request.name, None, request.key)
     return {}
 
 
 def get_alias(workspace: Workspace, call: Call, request: OfAlias) -> Answer:
-    found = services.version_by_alias(workspace, call, request.name, request.alias)
+    found = pointing.version_by_alias(workspace, call, request.name, request.alias)
     return {"model_version": version_shape(found)}
 
 
@@ -129,12 +120,12 @@ def point_alias(workspace: Workspace, call: Call, request: PointAlias) -> Answer
     number = version_number(request.version)
     if re.fullmatch(r"latest|v\d+", request.alias, re.IGNORECASE):
         raise BadMlflowRequest(problem=f"alias {request.alias[:40]!r} is read as a version")
-    services.point_alias(workspace, call, request.name, request.alias, number)
+    pointing.point_alias(workspace, call, request.name, request.alias, number)
     return {}
 
 
 def drop_alias(workspace: Workspace, call: Call, request: OfAlias) -> Answer:
-    services.drop_alias(workspace, call, request.name, request.alias)
+    pointing.drop_alias(workspace, call, request.name, request.alias)
     return {}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from sightloop.server.mlflow.endpoints import BadMlflowRequest
+from sightloop.registry.registered import Search
+from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -32,6 +33,29 @@ class OfRun(msgspec.Struct, frozen=True, kw_only=True):
         if not (named := self.run_id or self.run_uuid):
             raise BadMlflowRequest(problem="Object missing required field `run_id`")
         return named
+
+
+class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of what fits; searches say themselves how much it may hold."""
+
+    filter: str = ""
+    max_results: int
+    order_by: list[str] = []
+    page_token: str = ""
+
+    def of_registry(self, limit: int) -> Search:
+        """The same, as the registry is asked.
+
+        Raises:
+            BadMlflowRequest: a page may not hold so many.
+        """
+        check_page_size(self.max_results, limit)
+        return Search(
+            filter=self.filter,
+            order_by=self.order_by,
+            limit=self.max_results,
+            token=self.page_token,
+        )
 
 
 def texts_of(pairs: Iterable[Pair]) -> dict[str, str]:
@@ -69,3 +93,8 @@ def version_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise BadMlflowRequest(problem=f"version {text[:40]!r} is not a number")
     return int(text)
+
+
+def page_answer(name: str, found: Sequence[Answer], next_token: str) -> Answer:
+    """What was found under its name, and how to ask for more where there is more."""
+    return {name: found, "next_page_token": next_token} if next_token else {name: found}

@@ -80,6 +80,17 @@ async def call_endpoint(rest: FromPath[str], request: Request[Any, Any, Any]) ->
         return answer_error(error)
 
 
+@route(
+    ["/api/3.0/mlflow/{rest:path}", "/ajax-api/3.0/mlflow/{rest:path}"],
+    http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PATCH, HttpMethod.DELETE],
+    status_code=200,
+    sync_to_thread=False,
+)
+def call_newer_endpoint(rest: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Traces and what came with them: not here, in words that clients understand."""
+    return answer_error(UnknownEndpoint(method=request.method, path=rest.strip("/")))
+
+
 @get(["/version"], sync_to_thread=False)
 def version() -> Response[bytes]:
     """The MLflow version whose interface this is."""
@@ -144,6 +155,7 @@ def _patterns() -> tuple[tuple[Endpoint, re.Pattern[str]], ...]:
 
 HANDLERS = (
     call_endpoint,
+    call_newer_endpoint,
     version,
     server_info,
     artifact_directory,

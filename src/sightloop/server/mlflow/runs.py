@@ -13,6 +13,7 @@ from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest, Endpoint
 from sightloop.server.mlflow.requests import (
     OfRun,
     Pair,
+    SearchPage,
     check_page_size,
     experiment_number,
     texts_of,
@@ -55,13 +56,10 @@ class UpdateRun(OfRun, frozen=True, kw_only=True):
     run_name: str = ""
 
 
-class SearchRuns(msgspec.Struct, frozen=True, kw_only=True):
-    experiment_ids: list[str] = []
-    filter: str = ""
+class SearchRuns(SearchPage, frozen=True, kw_only=True):
+    experiment_ids: list[str] = msgspec.field(default_factory=list)
     run_view_type: str = "ACTIVE_ONLY"
     max_results: int = 1000
-    order_by: list[str] = []
-    page_token: str = ""
 
 
 class LogMetric(OfRun, frozen=True, kw_only=True):

@@ -27,17 +27,16 @@ from sightloop.kernel.files import write_atomic
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import artifacts_of
-from sightloop.tracking.values import MetricPoint, Run, RunId
+from sightloop.tracking.values import Run
 from sightloop.training.attempts import limits_of
+from sightloop.training.deliveries import own_file
 from sightloop.training.endings import error_of
 from sightloop.training.engines import Engine, find_engine
 from sightloop.training.folders import JobFolder
 from sightloop.training.jobs import prepare_job, read_written_view, start_job
 from sightloop.training.launcher import LOG_NAME
-from sightloop.training.lines import Told
-from sightloop.training.notes import Noted
+from sightloop.training.ledgers import NoLedger
 from sightloop.training.process import JobProcess, find_process
-from sightloop.training.recording import own_file
 from sightloop.training.reproducing.differences import (
     Difference,
     changed_distributions,
@@ -372,30 +371,14 @@ def _told_of_data(data: Ingredients) -> str:
     return f"data: {data.n_images} images of the recorded commit{came}"
 
 
-class _NoNotes:
-    """Nothing is written down of a job whose result alone counts; a crash reads its lines anew."""
-
-    def read(self) -> Noted:
-        """See `JobNotes.read`."""
-        return Noted(0, 0)
-
-    def write(self, told: Told, points: list[MetricPoint], *, peak_memory_bytes: int) -> None:
-        """See `JobNotes.write`."""
-
-    def is_cancel_asked(self) -> bool:
-        """See `JobNotes.is_cancel_asked`."""
-        return False
-
-
 def _watch(workspace: Workspace, call: Call, folder: JobFolder, process: JobProcess) -> Ended:
     supervision = Supervision(
         workspace,
         folder,
         process,
-        run=RunId(folder.root.name),
+        ledger=NoLedger(),
         limits=limits_of(workspace),
         progress=call.progress,
-        notes=_NoNotes(),
     )
     return supervision.until_end(lambda: False)
 
