@@ -23,6 +23,7 @@ from sightloop.device.page import page_of
 from sightloop.device.predict import MEDIA_TYPES, WANTED, drawn_image, reply_of
 from sightloop.device.recorder import Recorder
 from sightloop.device.settings import NO_STREAM, AgentSettings
+from sightloop.device.sources.metrics import source_metrics
 from sightloop.device.state import Installed
 from sightloop.device.status import AgentStatus
 from sightloop.kernel.clock import Clock
@@ -126,6 +127,11 @@ class Front:
         """`GET /health`."""
         return json_response(self.status())
 
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - a route's form
+        """`GET /metrics`, for Prometheus."""
+        text = source_metrics(self.status().sources)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
     async def page(self, request: Request) -> Response:  # noqa: ARG002 - a route's form
         """`GET /`."""
         return HTMLResponse(page_of(self.status()))
@@ -136,6 +142,7 @@ def make_app(front: Front, routes: list[Route]) -> Starlette:
     own = [
         Route("/", front.page),
         Route("/health", front.health),
+        Route("/metrics", front.metrics),
         Route("/predict", front.predict, methods=["POST"]),
     ]
     return Starlette(

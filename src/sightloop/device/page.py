@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from sightloop.device.sources.page import sources_section
 from sightloop.device.status import AgentStatus, SlotStatus
 from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import short
@@ -37,7 +38,9 @@ def page_of(status: AgentStatus) -> str:
         + "</table><h2>Slots</h2><table><tr>"
         + "".join(f"<th>{name}" for name in head)
         + "".join(_row(slot) for slot in status.slots)
-        + "</table></html>"
+        + "</table>"
+        + sources_section(status.sources)
+        + "</html>"
     )
 
 

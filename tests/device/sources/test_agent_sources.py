@@ -81,6 +81,9 @@ def test_two_streams_of_one_device_each_have_their_profile_and_results(
     assert line["prediction"]["bundle"] == bundles[0].digest
     assert len(line["prediction"]["detections"]) == 3
     assert [one.name for one in plane.check_ins[-1].streams] == ["belt", "incoming"]
+    metrics = agent.ask("GET", "/metrics").body.decode()
+    assert 'sightloop_source_frames_answered_total{stream="incoming"} 8' in metrics
+    assert "<td>belt</td>" in agent.ask("GET", "/").body.decode()
 
 
 def test_no_source_keeps_the_agent_from_serving(make, image):

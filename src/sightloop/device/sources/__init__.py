@@ -15,6 +15,8 @@ __all__ = [
     "ledger",
     "mailbox",
     "messages",
+    "metrics",
+    "page",
     "pictures",
     "result_lines",
     "results",
