@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -47,6 +46,7 @@ class SourceDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 _NAMED = re.compile(r"([A-Za-z0-9_.-]{1,64})=(.*)", re.DOTALL)
 _CAMERA = re.compile(r"/dev/video\d+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST = re.compile(r"[a-zA-Z0-9+.-]+://(?:[^/?#]*@)?([^:/?#\[\]]+)")
 _USER_INFO = re.compile(r"(?<=://)[^/?#]*@")
 
 
@@ -128,10 +128,8 @@ def scrubbed(text: str, url: str) -> str:
 
 def _name_of(url: str) -> str:
     if _SCHEME.match(url):
-        try:
-            plain = urlsplit(url).hostname or ""
-        except ValueError:  # brackets that are no address
-            return ""
+        host = _HOST.match(url)
+        plain = host[1] if host else ""
     else:
         plain = url.rstrip("/").rpartition("/")[2]
         plain = plain.rpartition(".")[0] or plain
