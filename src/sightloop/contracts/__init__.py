@@ -15,6 +15,8 @@ __all__ = [
     "job_lines",
     "numbers",
     "profile",
+    "revocation",
     "telemetry",
     "tracking",
+    "update_folder",
 ]

@@ -30,6 +30,7 @@ from sightloop.device.forwarder import Forwarder
 from sightloop.device.front import Front, make_app
 from sightloop.device.home import Home, Identity, open_home
 from sightloop.device.installer import Installer
+from sightloop.device.intake import Intake
 from sightloop.device.listener import open_listener, url_of
 from sightloop.device.log import Log
 from sightloop.device.model_slot import ModelSlot
@@ -122,7 +123,7 @@ class Agent:
         self._make_stations()
         self._outbox.start()
         for name, slot in self._slots.items():
-            current = self._state.now.slot(name).current
+            current = self._state.now.to_begin(name)
             if current is not None:
                 slot.begin(current)
         for station in self._stations:
@@ -175,10 +176,17 @@ class Agent:
             self._link, self, describe=self._describe, clock=self._clock, log=log, rng=_rng()
         )
         checking_in = RepeatingThread("check-in", self._check_ins.step, log=log)
-        self._installer = Installer(
+        intake = Intake(
             self._home,
-            self._link,
             device=self._device,
+            slots=self._slots,
+            state=self._state,
+            store=self._store,
+            log=log,
+        )
+        self._installer = Installer(
+            intake,
+            self._link,
             state=self._state,
             store=self._store,
             slots=self._slots,
@@ -226,6 +234,11 @@ class Agent:
     def assign(self, assignments: list[SignedAssignment]) -> None:
         """The server wants these to run."""
         if self._installer.assign(assignments):
+            self._installing.wake()
+
+    def published(self, version: int, *, server_time_ms: int) -> None:
+        """The server's newest update metadata, and its clock."""
+        if self._installer.published(version, server_time_ms=server_time_ms):
             self._installing.wake()
 
     def follow(self, policies: list[StreamPolicy]) -> None:

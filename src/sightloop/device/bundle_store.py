@@ -16,7 +16,7 @@ from sightloop.contracts.decode import decode
 from sightloop.device.bundle_files import MANIFEST_NAME, file_path
 from sightloop.device.download import fetch_file
 from sightloop.device.errors import NotEnoughSpace, UnsafeName
-from sightloop.device.server_link import ServerLink
+from sightloop.device.update_source import UpdateSource
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import sync_filesystem, sync_folder, write_atomic
 
@@ -42,7 +42,7 @@ class BundleStore:
         """Whether the bundle is complete on disk; whether it is intact, `verify_bundle` says."""
         return self.folder(bundle).exists()
 
-    def install(self, bundle: Digest, manifest: bytes, link: ServerLink) -> None:
+    def install(self, bundle: Digest, manifest: bytes, source: UpdateSource) -> None:
         """Fetch what is missing and make the bundle appear. Safe to repeat after any failure.
 
         Raises:
@@ -59,7 +59,7 @@ class BundleStore:
         missing = [file for file in described.files if not file_path(coming, file.name).exists()]
         self._check_space(sum(file.size_bytes for file in missing))
         for file in missing:
-            fetch_file(link, file, into=file_path(coming, file.name))
+            fetch_file(source, file, into=file_path(coming, file.name))
         write_atomic(coming / MANIFEST_NAME, manifest)
         sync_filesystem(coming)
         coming.replace(self.folder(bundle))

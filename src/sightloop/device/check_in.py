@@ -19,10 +19,14 @@ from sightloop.kernel.clock import Clock
 
 
 class Wishes(Protocol):
-    """Where the server's wishes go. Both calls return at once."""
+    """Where the server's wishes go. Every call returns at once."""
 
     def assign(self, assignments: list[SignedAssignment]) -> None:
         """The server wants these to run; whether they may is checked there."""
+        ...
+
+    def published(self, version: int, *, server_time_ms: int) -> None:
+        """The server's newest update metadata, and its clock."""
         ...
 
     def follow(self, policies: list[StreamPolicy]) -> None:
@@ -80,6 +84,7 @@ class CheckIns:
         now_ms = self._clock.now_ms()
         self.facts = CheckInFacts(now_ms, "", reply.server_time_ms - now_ms)
         self._wishes.follow(reply.policies)
+        self._wishes.published(reply.update_version, server_time_ms=reply.server_time_ms)
         self._wishes.assign(reply.assignments)
 
 

@@ -12,6 +12,7 @@ from sightloop.fleet import store
 from sightloop.fleet.assignments import open_assignment_signer
 from sightloop.fleet.errors import SpeaksForAnother
 from sightloop.fleet.streams import declared
+from sightloop.fleet.update_repository import newest_update_version
 from sightloop.fleet.values import Device, Report, Slot, Stream
 from sightloop.kernel.actors import Actor, Permission, require
 from sightloop.kernel.database import Tx
@@ -67,7 +68,7 @@ def _champions(tx: Tx, slots: list[Slot]) -> dict[str, ModelVersion]:
         alias = registry.find_alias(tx, model, CHAMPION)
         if alias is not None:
             version = registry.get_version(tx, model, alias.number)
-            if version.signed_at_ms is not None:
+            if version.signed_at_ms is not None and version.revoked_at_ms is None:
                 found[model] = version
     return found
 
@@ -145,4 +146,5 @@ def _reply(
         policies=[policies[declaration.name] for declaration in request.streams],
         next_check_in_s=workspace.config.server.check_in_every_s,
         server_time_ms=now_ms,
+        update_version=newest_update_version(workspace),
     )

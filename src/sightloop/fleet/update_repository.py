@@ -22,6 +22,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.registry import store as registry
 from sightloop.registry.keys import KeyFacts, ensure_signer, key_facts, owner_key_name
 from sightloop.registry.update_metadata import (
+    TIMESTAMP,
     Lifetimes,
     MetadataFolder,
     update_metadata_folder,
@@ -31,6 +32,7 @@ __all__ = [
     "Published",
     "RoleExpiry",
     "create_repository",
+    "newest_update_version",
     "publish",
     "released_blob",
     "repository_key_names",
@@ -95,6 +97,23 @@ def root_bytes(workspace: Workspace) -> bytes:
     return content
 
 
+def newest_update_version(workspace: Workspace) -> int:
+    """Of the metadata published last, for check-in replies; 0 before there is any."""
+    path = MetadataFolder(update_metadata_folder(workspace)).path_of(TIMESTAMP, 0)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Timestamp).signed.version
+    except (FileNotFoundError, msgspec.DecodeError):
+        return 0
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class _Timestamp(msgspec.Struct):
+    signed: _Versioned
+
+
 def target_blob(workspace: Workspace, target: str) -> Digest:
     """The manifest behind a target path, with or without the hash that TUF puts before its name.
 
@@ -110,6 +129,7 @@ def target_blob(workspace: Workspace, target: str) -> Digest:
             version is not None
             and version.model == named["model"]
             and version.signed_at_ms is not None
+            and version.revoked_at_ms is None
         ):
             return digest
     raise NotFound(what="update target", name=target[:200])

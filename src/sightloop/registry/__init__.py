@@ -22,6 +22,7 @@ __all__ = [
     "registered",
     "registering",
     "release",
+    "revoking",
     "services",
     "signing",
     "store",

@@ -59,6 +59,8 @@ _versions = Table(
     Column("dataset_commit", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("signed_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    Column("revoked_reason", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("model", "number"),
     # One run gives a model one version, however often it is packaged.
     UniqueConstraint("model", "run"),
@@ -290,9 +292,30 @@ def mark_signed(tx: Tx, version: ModelVersion, *, now_ms: int) -> bool:
     return marked.rowcount == 1
 
 
+def mark_revoked(tx: Tx, version: ModelVersion, *, reason: str, now_ms: int) -> bool:
+    """Note that the owner took the version back; False when that was known."""
+    marked = tx.execute(
+        update(_versions)
+        .where(
+            (_versions.c.model == version.model)
+            & (_versions.c.number == version.number)
+            & _versions.c.revoked_at_ms.is_(None)
+        )
+        .values(revoked_at_ms=now_ms, revoked_reason=reason)
+    )
+    return marked.rowcount == 1
+
+
+def revoked_versions(tx: Tx, model: str) -> list[ModelVersion]:
+    """The versions of the model that its owner took back, by number."""
+    mine = (_versions.c.model == model) & _versions.c.revoked_at_ms.is_not(None)
+    rows = tx.execute(select(_versions).where(mine).order_by(_versions.c.number)).mappings()
+    return [ModelVersion(**row) for row in rows]
+
+
 def is_released(tx: Tx, digest: Digest) -> bool:
-    """Whether the blob is part of a signed version: devices may have no other."""
-    signed = _versions.c.signed_at_ms.is_not(None)
+    """Whether the blob is part of a signed version in good standing: devices get no other."""
+    signed = _versions.c.signed_at_ms.is_not(None) & _versions.c.revoked_at_ms.is_(None)
     manifest = select(_versions.c.bundle).where(signed & (_versions.c.bundle == digest))
     file = (
         select(_files.c.bundle)
@@ -411,6 +434,12 @@ def set_owner_key(tx: Tx, model: ModelName, key: PublicKey) -> None:
     values = {"owner_key_id": key.id, "owner_public_pem": key.pem}
     changed = tx.execute(update(_models).where(keyless).values(values)).rowcount
     assert changed == 1, f"{model} has an owner key, or is no model"
+
+
+def replace_owner_key(tx: Tx, model: ModelName, key: PublicKey) -> None:
+    """The model's owner signs with another key from now on; the update metadata follows."""
+    values = {"owner_key_id": key.id, "owner_public_pem": key.pem}
+    tx.execute(update(_models).where(_models.c.name == model).values(values))
 
 
 def _version(tx: Tx, condition: Any) -> ModelVersion | None:  # noqa: ANN401 - a SQL condition

@@ -33,6 +33,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     dataset_commit: Digest
     created_at_ms: int
     signed_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+    """Since when its owner wants it to run nowhere; None for a version in good standing."""
+    revoked_reason: str = ""
 
     @property
     def name(self) -> str:

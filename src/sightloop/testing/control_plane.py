@@ -173,6 +173,7 @@ class ControlPlane:
                 policies=self.policies,
                 next_check_in_s=self.next_check_in_s,
                 server_time_ms=check_in.at_ms,
+                update_version=self.repository.version,
             )
         )
 

@@ -21,6 +21,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
 
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.decode import encode
+from sightloop.contracts.revocation import Revocation, as_fields
 from sightloop.kernel.digests import Digest
 
 ROLES = ("root", "targets", "snapshot", "timestamp", "assignments")
@@ -33,7 +34,9 @@ class UpdateRepository:
         self._models = models
         self._signers = {name: CryptoSigner.generate_ecdsa() for name in [*ROLES, *models]}
         self._targets = {model: Targets(expires=_in(days=30)) for model in models}
+        self._revoked: dict[str, list[Revocation]] = {model: [] for model in models}
         self._version = 0
+        self._root_version = 1
         self.expires = _in(days=30)
         """Of the timestamp; set it and `publish` to freeze the repository."""
         self.files: dict[str, bytes] = {}
@@ -52,6 +55,36 @@ class UpdateRepository:
         """Let the owner no longer stand by a version."""
         del self._targets[model].targets[path]
         self.publish()
+
+    def revoke(self, model: str, bundle: Digest, *, reason: str = "it misses scratches") -> None:
+        """Let the owner take a version back."""
+        targets = self._targets[model]
+        targets.targets.pop(f"bundles/{model}/{bundle.removeprefix('sha256:')}.json", None)
+        self._revoked[model].append(
+            Revocation(bundle=bundle, version=1, reason=reason, revoked_at_ms=1_700_000_000_000)
+        )
+        targets.unrecognized_fields.update(as_fields(self._revoked[model]))
+        self.publish()
+
+    def rotate(self, role: str) -> None:
+        """Give the role another key; for a role of the root, in a new root metadata."""
+        before = self._signers[role]
+        self._signers[role] = CryptoSigner.generate_ecdsa()
+        if role in ("root", "targets", "snapshot", "timestamp"):
+            old_root = before if role == "root" else self._signers["root"]
+            self._root_version += 1
+            self.root = self._signed_root(also_by=old_root)
+            self.files[f"{self._root_version}.root.json"] = self.root
+        self.publish()
+
+    @property
+    def version(self) -> int:
+        """Of the timestamp published last."""
+        return self._version
+
+    def steal(self, role: str) -> CryptoSigner:
+        """The private key of the role, as a thief would have it."""
+        return self._signers[role]
 
     def sign(self, assignment: Assignment, *, by: str = "assignments") -> SignedAssignment:
         """The assignment under the signature of that role's key."""
@@ -95,11 +128,15 @@ class UpdateRepository:
             roles[role] = DelegatedRole(role, [key.keyid], 1, terminating=True, paths=paths)
         return Delegations(keys, roles)
 
-    def _signed_root(self) -> bytes:
-        root = Root(expires=_in(days=365), consistent_snapshot=True)
+    def _signed_root(self, *, also_by: CryptoSigner | None = None) -> bytes:
+        root = Root(self._root_version, expires=_in(days=365), consistent_snapshot=True)
         for role in ("root", "targets", "snapshot", "timestamp"):
             root.add_key(self._signers[role].public_key, role)
-        return _signed(Metadata(root), self._signers["root"])
+        metadata = Metadata(root)
+        if also_by is not None:
+            metadata.sign(also_by)
+        metadata.sign(self._signers["root"], append=True)
+        return metadata.to_bytes()
 
 
 def _signed(metadata: Metadata[Any], signer: CryptoSigner) -> bytes:
