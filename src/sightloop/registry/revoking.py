@@ -96,11 +96,17 @@ def write_owner_metadata(
     role = owner_key_name(model)
     before = signed_before(folder, role, signers[0])
     with workspace.db.read() as tx:
-        revoked = store.revoked_versions(tx, model)
-    gone = {target_path(model, version.bundle) for version in revoked}
+        versions = store.versions_of(tx, model)
+    revoked = [one for one in versions if one.revoked_at_ms is not None]
+    # The file is the server's: what stays listed is what the registry knows to be signed.
+    good = {
+        target_path(model, one.bundle)
+        for one in versions
+        if one.signed_at_ms is not None and one.revoked_at_ms is None
+    }
     known = {} if before is None else before.targets
     fields = as_fields([_statement(version) for version in revoked])
-    targets = {path: target for path, target in known.items() if path not in gone}
+    targets = {path: target for path, target in known.items() if path in good}
     if before is not None and not anew:
         same = (targets, fields) == (known, before.unrecognized_fields)
         if same:

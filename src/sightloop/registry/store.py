@@ -306,13 +306,6 @@ def mark_revoked(tx: Tx, version: ModelVersion, *, reason: str, now_ms: int) -> 
     return marked.rowcount == 1
 
 
-def revoked_versions(tx: Tx, model: str) -> list[ModelVersion]:
-    """The versions of the model that its owner took back, by number."""
-    mine = (_versions.c.model == model) & _versions.c.revoked_at_ms.is_not(None)
-    rows = tx.execute(select(_versions).where(mine).order_by(_versions.c.number)).mappings()
-    return [ModelVersion(**row) for row in rows]
-
-
 def is_released(tx: Tx, digest: Digest) -> bool:
     """Whether the blob is part of a signed version in good standing: devices get no other."""
     signed = _versions.c.signed_at_ms.is_not(None) & _versions.c.revoked_at_ms.is_(None)
