@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from sightloop import __version__
-from sightloop.cli import access, data, fleet, loop, models, notify, review, runs, workspace
+from sightloop.cli import (
+    access,
+    data,
+    fleet,
+    fleet_updates,
+    loop,
+    models,
+    notify,
+    review,
+    runs,
+    workspace,
+)
 
 app = typer.Typer(
     name="sightloop",
@@ -37,6 +48,7 @@ data.register(app)
 runs.register(app)
 models.register(app)
 fleet.register(app)
+fleet_updates.register(app)
 review.register(app)
 loop.register(app)
 notify.register(app)

@@ -43,6 +43,7 @@ from sightloop.device.settings import AgentSettings, keep_settings
 from sightloop.device.spool import Spool
 from sightloop.device.state import Installed, StateFile
 from sightloop.device.status import AgentStatus, SpoolStatus, report_of, status_of
+from sightloop.device.usb_update import answer_request
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.clock import Clock, SystemClock
 from sightloop.kernel.errors import DiskFull, SightloopError
@@ -194,6 +195,7 @@ class Agent:
             log=log,
             rng=_rng(),
             settled=checking_in.wake,
+            carried=lambda: answer_request(self._home, intake, self._state, device=self._device),
         )
         self._installing = RepeatingThread("installer", self._installer.step, log=log)
         forwarder = Forwarder(self._spool, self._link, every_s=every_s, log=log, rng=_rng())
@@ -224,6 +226,8 @@ class Agent:
 
     def _look_after(self, *, close_health: bool) -> None:
         self._recorder.close_due()
+        if self._home.update_request_file.exists():
+            self._installing.wake()
         for slot in self._slots.values():
             slot.watch()
             if close_health:

@@ -224,6 +224,20 @@ class NoUpdateFolder(BadInput):
         )
 
 
+class UpdateNotTaken(Unavailable):
+    """The running agent did not say that it looked into the folder."""
+
+    code = "DEV-034"
+
+    def __init__(self, *, home: str, timeout_s: float) -> None:
+        super().__init__(
+            f"the agent of {home} did not answer within {timeout_s:g} s; "
+            "look at its log, or stop it and repeat the command",
+            home=home,
+            timeout_s=timeout_s,
+        )
+
+
 class TamperedFile(Damaged):
     """Bytes that arrived, or that lie on disk, are not those that were signed."""
 

@@ -75,8 +75,13 @@ class Installer:
         log: Log,
         rng: random.Random,
         settled: Callable[[], None],
+        carried: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Set up; `settled` is called when a slot changed, so that the server hears of it soon."""
+        """Set up.
+
+        `carried` looks into a folder somebody asks for (`usb_update`); `settled` is called when a
+        slot changed, so that the server hears of it soon.
+        """
         self._intake = intake
         self._source = source
         self._state = state
@@ -86,6 +91,7 @@ class Installer:
         self._log = log
         self._rng = rng
         self._settled = settled
+        self._carried = carried
         self._lock = threading.Lock()
         self._asked: list[SignedAssignment] = []
         self._updates: TrustedUpdates | None = None
@@ -167,6 +173,7 @@ class Installer:
         return previous if usable else None
 
     def _work(self) -> float:
+        self._carried()
         away = self._try(self._look_for_revocations) or self._try(self._accept_new)
         for name in self._slots:
             self._leave_revoked(name)

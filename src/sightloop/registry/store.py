@@ -306,6 +306,12 @@ def mark_revoked(tx: Tx, version: ModelVersion, *, reason: str, now_ms: int) -> 
     return marked.rowcount == 1
 
 
+def files_of(tx: Tx, bundle: Digest) -> list[Digest]:
+    """The blobs that the manifest names."""
+    query = select(_files.c.digest).where(_files.c.bundle == bundle).order_by(_files.c.name)
+    return [Digest(digest) for digest in tx.scalars(query)]
+
+
 def is_released(tx: Tx, digest: Digest) -> bool:
     """Whether the blob is part of a signed version in good standing: devices get no other."""
     signed = _versions.c.signed_at_ms.is_not(None) & _versions.c.revoked_at_ms.is_(None)

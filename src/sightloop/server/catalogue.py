@@ -12,9 +12,11 @@ from sightloop.fleet import (
     devices,
     enrolment,
     overview,
+    revoking,
     rollout_overview,
     rollout_status,
     rollouts,
+    rotation,
     streams,
 )
 from sightloop.kernel import access
@@ -111,6 +113,7 @@ SERVICES: dict[str, Service] = {
     "devices.show": devices.show_device,
     "events.latest": loop.latest_events,
     "events.list": loop.list_events,
+    "keys.rotate": rotation.rotate_key,
     "keys.show": keyring.show_keys,
     "loop.pause": loop.pause_loop,
     "loop.retry": loop.try_again,
@@ -130,6 +133,7 @@ SERVICES: dict[str, Service] = {
     "models.promote": aliases.set_alias,
     "models.reject": approvals.reject_version,
     "models.serving": lineage.count_serving,
+    "models.revoke": revoking.revoke_version,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,
     "models.versions": catalogue.list_versions,

@@ -6,6 +6,7 @@ request: be away, break off downloads, send other bytes than it should.
 
 from __future__ import annotations
 
+import http.server
 import socket
 import threading
 from collections import Counter
@@ -250,6 +251,37 @@ def running_control_plane(models: list[str] | None = None) -> Iterator[ControlPl
         yield plane
     finally:
         plane.stop()
+
+
+@contextmanager
+def running_static_files(plane: ControlPlane) -> Iterator[str]:
+    """The plane's update files behind a server that asks for no token; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name http.server looks for
+            kind, _, name = self.path.removeprefix("/tuf/").partition("/")
+            # Of a target's name, the hash that TUF puts before it says nothing new here.
+            folder, _, last = name.rpartition("/")
+            plain = f"{folder}/{last.split('.', 1)[-1]}"
+            files = plane.repository.files if kind == "metadata" else plane.manifests
+            content = files.get(name, files.get(plain))
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def _breaking_off(content: bytes) -> AsyncIterator[bytes]:
