@@ -23,7 +23,8 @@ from sightloop.kernel.files import sync_filesystem, sync_folder, write_atomic
 SPARE_BYTES = 64 << 20
 """What must stay free on the disk beside a bundle: state files, the spool's next segments."""
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+"""A relative path that stays below its folder and hides nothing."""
 
 
 class BundleStore:
@@ -52,7 +53,7 @@ class BundleStore:
         """
         described = decode(manifest, Bundle, what=f"manifest of {bundle}")
         for file in described.files:
-            if not _SAFE_NAME.fullmatch(file.name):
+            if not SAFE_NAME.fullmatch(file.name):
                 raise UnsafeName(name=file.name)
         coming = self._incoming / bundle.removeprefix("sha256:")
         coming.mkdir(exist_ok=True)
