@@ -29,6 +29,9 @@ class Heard:
     def published(self, version: int, *, server_time_ms: int) -> None:
         self.news = (version, server_time_ms)
 
+    def assign_agent(self, signed: SignedAssignment | None) -> None:
+        self.agent = signed
+
     def follow(self, policies: list[StreamPolicy]) -> None:
         self.policies = policies
 

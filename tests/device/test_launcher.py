@@ -224,3 +224,9 @@ def _imports_of(module: str) -> set[str]:
     code = f"import {module}, sys; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
+
+
+@pytest.mark.processes
+def test_a_damaged_choice_starts_the_systems_own_agent(home, store, said):
+    (home.agents / "choice.json").write_text("{")
+    launch(home.root, lambda: said() == ["old"])

@@ -14,6 +14,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     fleet = typer.Typer(help="Keys and updates of the whole fleet.", no_args_is_help=True)
     app.add_typer(fleet, name="fleet")
+    command(fleet, "release-agent")(release_agent)
+    command(fleet, "update-agents")(update_agents)
     command(fleet, "export-usb")(export_usb)
     command(fleet, "rotate-key")(rotate_key)
 
@@ -67,3 +69,32 @@ def rotate_key(
     ids = ", ".join(key[:12] for key in done.key_ids)
     again = f"; {done.n_assignments} assignments signed again" if done.n_assignments else ""
     session.print(done, lambda one: f"{one.role} is now {ids}{again}")
+
+
+def release_agent(
+    session: Session,
+    *,
+    version: Annotated[str, typer.Argument(help="As the agent calls itself.")],
+    wheel: Annotated[list[Path], typer.Option(help="A wheel of it; repeat it.")],
+) -> None:
+    """Sign wheels as the next release of the agent; no device runs it yet."""
+    from sightloop.fleet.agent_releases import AgentReleased, ReleaseAgent
+
+    request = ReleaseAgent(version=version, wheels=[str(path.absolute()) for path in wheel])
+    done = session.call("agents.release", request, AgentReleased)
+    session.print(done, lambda one: f"agent release {one.number} is {one.version}, {one.digest}")
+
+
+def update_agents(
+    session: Session,
+    *,
+    number: Annotated[int, typer.Argument(help="Of the release.")],
+    ring: Annotated[str | None, typer.Option(help="Only devices of this ring.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Only this one; repeat it.")] = None,
+) -> None:
+    """Let devices replace their agent by a release; those whose new agent fails keep the old."""
+    from sightloop.fleet.agent_releases import AgentAssigned, AssignAgent
+
+    request = AssignAgent(number=number, ring=ring, devices=device or [])
+    done = session.call("agents.assign", request, AgentAssigned)
+    session.print(done, lambda one: f"release {one.number} is for {len(one.devices)} devices")

@@ -7,6 +7,7 @@ standard library, nothing else: it is what a device, an engine and a server have
 """
 
 __all__ = [
+    "agent_release",
     "assignment",
     "bundle",
     "check_in",

@@ -8,6 +8,9 @@ a training framework, and never runs a bundle whose bytes, signatures or golden 
 
 __all__ = [
     "agent",
+    "agent_choice",
+    "agent_store",
+    "agent_updates",
     "assignments",
     "backoff",
     "bodies",
@@ -29,6 +32,7 @@ __all__ = [
     "installer",
     "intake",
     "lanes",
+    "launcher",
     "listener",
     "log",
     "messages",

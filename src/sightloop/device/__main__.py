@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightloop.device import tuf_client
+from sightloop.device import launcher, tuf_client
 from sightloop.device.agent import run_agent
 from sightloop.device.settings import AgentSettings, parse_stream, settings_for
 from sightloop.device.usb_update import update_from
@@ -83,7 +83,7 @@ def _update(arguments: list[str]) -> int:
     return 1 if taken.problems else 0
 
 
-_VERBS = {"tuf": tuf_client.main, "update": _update}
+_VERBS = {"launch": launcher.main, "tuf": tuf_client.main, "update": _update}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ anything, and whatever happens to the server's side never reaches theirs.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -22,6 +23,8 @@ from starlette.applications import Starlette
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, SlotReport, StreamPolicy
+from sightloop.device.agent_store import AgentStore
+from sightloop.device.agent_updates import AgentUpdates
 from sightloop.device.bundle_store import BundleStore
 from sightloop.device.check_in import CheckIns, describe_device
 from sightloop.device.enrolment import identity_of
@@ -31,6 +34,7 @@ from sightloop.device.front import Front, make_app
 from sightloop.device.home import Home, Identity, open_home
 from sightloop.device.installer import Installer
 from sightloop.device.intake import Intake
+from sightloop.device.launcher import RESTART
 from sightloop.device.listener import open_listener, url_of
 from sightloop.device.log import Log
 from sightloop.device.model_slot import ModelSlot
@@ -60,7 +64,9 @@ MOST_CONNECTIONS = 4096
 
 
 def run_agent(settings: AgentSettings) -> int:
-    """Run until SIGTERM or SIGINT; 0 after an orderly end, 1 with a reason on standard error."""
+    """Run until SIGTERM or SIGINT; 0 after an orderly end, 75 to be
+    started again by the launcher, 1 with a reason on standard error.
+    """
     clock = SystemClock()
     log = Log(clock)
     try:
@@ -72,10 +78,10 @@ def run_agent(settings: AgentSettings) -> int:
             keep_settings(settings)
             agent = Agent(home, settings, identity, clock=clock, log=log)
             _run(agent.serve(listener))
+            return agent.exit_code
     except SightloopError as error:
         sys.stderr.write(f"{error.code} {error.message}\n")
         return 1
-    return 0
 
 
 class Agent:
@@ -90,6 +96,8 @@ class Agent:
         clock: Clock,
         log: Log,
     ) -> None:
+        self.exit_code = 0
+        """With which the process ends after `serve`."""
         self._settings = settings
         self._device = identity.device
         self._clock = clock
@@ -185,6 +193,14 @@ class Agent:
             store=self._store,
             log=log,
         )
+        self._agent_updates = AgentUpdates(
+            AgentStore(self._home.agents),
+            intake,
+            self._link,
+            state=self._state,
+            restart=self._restart,
+            log=log,
+        )
         self._installer = Installer(
             intake,
             self._link,
@@ -195,6 +211,7 @@ class Agent:
             log=log,
             rng=_rng(),
             settled=checking_in.wake,
+            agent=self._agent_updates,
             carried=lambda: answer_request(self._home, intake, self._state, device=self._device),
         )
         self._installing = RepeatingThread("installer", self._installer.step, log=log)
@@ -226,6 +243,8 @@ class Agent:
 
     def _look_after(self, *, close_health: bool) -> None:
         self._recorder.close_due()
+        if all(slot.is_ready or slot.running is None for slot in self._slots.values()):
+            self._agent_updates.tell_healthy()
         if self._home.update_request_file.exists():
             self._installing.wake()
         for slot in self._slots.values():
@@ -239,6 +258,16 @@ class Agent:
         """The server wants these to run."""
         if self._installer.assign(assignments):
             self._installing.wake()
+
+    def assign_agent(self, signed: SignedAssignment | None) -> None:
+        """Which agent the server wants here."""
+        if self._agent_updates.assign(signed):
+            self._installing.wake()
+
+    def _restart(self) -> None:
+        """End in order, and tell the launcher that this was no failure."""
+        self.exit_code = RESTART
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def published(self, version: int, *, server_time_ms: int) -> None:
         """The server's newest update metadata, and its clock."""
@@ -266,6 +295,7 @@ class Agent:
             at_ms=self._clock.now_ms(),
             slots=asked.result(),
             n_spooled=self._spool.facts.n_envelopes,
+            agent_problem=self._agent_updates.problem,
         )
 
     # --- what the agent says of itself -----------------------------------------------------------

@@ -99,7 +99,7 @@ class AgentStore:
         Raises:
             DiskFull: no room; what was decided before stays.
         """
-        self._root.mkdir(exist_ok=True)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(self._root / "choice.json", encode(choice))
 
     def keep_only_used(self) -> None:

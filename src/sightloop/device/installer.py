@@ -19,6 +19,7 @@ import msgspec
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import SlotState
+from sightloop.device.agent_updates import AgentUpdates
 from sightloop.device.assignments import Accepted
 from sightloop.device.backoff import retry_delay_s
 from sightloop.device.bundle_store import BundleStore
@@ -76,11 +77,13 @@ class Installer:
         rng: random.Random,
         settled: Callable[[], None],
         carried: Callable[[], bool] = lambda: False,
+        agent: AgentUpdates | None = None,
     ) -> None:
         """Set up.
 
-        `carried` looks into a folder somebody asks for (`usb_update`); `settled` is called when a
-        slot changed, so that the server hears of it soon.
+        `carried` looks into a folder somebody asks for (`usb_update`); `agent` replaces the agent
+        itself once the slots are settled; `settled` is called when a slot changed, so that the
+        server hears of it soon.
         """
         self._intake = intake
         self._source = source
@@ -92,6 +95,7 @@ class Installer:
         self._rng = rng
         self._settled = settled
         self._carried = carried
+        self._agent = agent
         self._lock = threading.Lock()
         self._asked: list[SignedAssignment] = []
         self._updates: TrustedUpdates | None = None
@@ -182,6 +186,8 @@ class Installer:
             raise away
         if unfinished:
             return self._retry_s(None)
+        if self._agent is not None:
+            self._agent.step(self._trusted)
         self._n_failures = 0
         self._intake.forget_unused()
         return WHEN_SETTLED_S

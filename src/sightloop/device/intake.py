@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
+from sightloop.contracts.agent_release import AGENT_SLOT
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.device.assignments import Accepted, accept
 from sightloop.device.bundle_store import BundleStore
@@ -108,6 +109,29 @@ class Intake:
             counter=assignment.counter,
         )
         return assignment.slot
+
+    def accept_agent(self, trusted: TrustedUpdates, signed: SignedAssignment) -> None:
+        """Write down which release of the agent this device should run.
+
+        Raises:
+            ForeignKey, WrongFormat: see `TrustedUpdates.read_assignment`.
+            AssignmentForAnother, UnknownSlot, OldCounter: see `assignments.accept`.
+            DiskFull: it could not be written down.
+        """
+        assignment = trusted.read_assignment(signed)
+
+        def change(state: AgentState) -> AgentState:
+            verdict = accept(
+                assignment,
+                digest_of(signed.payload),
+                key_id=signed.key_id,
+                device=self._device,
+                slots=[AGENT_SLOT],
+                before=state.agent,
+            )
+            return state if verdict == "known" else msgspec.structs.replace(state, agent=verdict)
+
+        self._state.change(change)
 
     def fetch(self, trusted: TrustedUpdates, source: UpdateSource, accepted: Accepted) -> None:
         """The bundle is on disk, and its owner stands by it.

@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sightloop.contracts.decode import WrongFormat
 from sightloop.device.agent_choice import (
     MOST_QUICK_ENDS,
     AgentChoice,
+    Begun,
     begin,
     give_way,
     prove,
@@ -27,6 +29,7 @@ from sightloop.device.agent_store import AgentStore
 from sightloop.device.log import Log
 from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.digests import Digest
+from sightloop.kernel.errors import DiskFull
 
 RESTART = 75
 """The exit code of an agent that asks to be started again, as another release perhaps."""
@@ -74,10 +77,26 @@ class Launcher:
         """Until `stop`; the last agent's exit code."""
         code = 0
         while not self._stopping:
-            begun = begin(self._store.read_choice())
-            self._store.write_choice(begun.choice)  # before the start: a power cut counts as trial
+            begun = self._begin()
             code = self._run_once(begun.choice, begun.release, on_trial=begun.on_trial)
         return code
+
+    def _begin(self) -> Begun:
+        """What to start; whatever is wrong with the disk, an agent is started."""
+        try:
+            before = self._store.read_choice()
+        except WrongFormat as error:
+            self._log.event("launcher.choice_damaged", reason=error.message)
+            before = AgentChoice()
+        begun = begin(before)
+        if begun.choice != before:
+            try:
+                # Before the start: a trial that the power cuts short counts as one.
+                self._store.write_choice(begun.choice)
+            except DiskFull as error:
+                self._log.event("launcher.choice_not_kept", reason=error.message)
+                return Begun(before, before.current, on_trial=False)
+        return begun
 
     def _run_once(self, choice: AgentChoice, release: Digest | None, *, on_trial: bool) -> int:
         word = secrets.token_hex(16) if on_trial else ""

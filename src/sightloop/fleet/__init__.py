@@ -6,6 +6,7 @@ never from what a model sees: that is monitoring's part.
 """
 
 __all__ = [
+    "agent_releases",
     "assignments",
     "check_ins",
     "device_details",

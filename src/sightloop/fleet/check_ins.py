@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from sightloop.contracts.agent_release import SELF_UPDATE
 from sightloop.contracts.check_in import CheckIn, CheckInReply, SlotReport
 from sightloop.fleet import store
+from sightloop.fleet.agent_releases import agent_assignment_of
 from sightloop.fleet.assignments import open_assignment_signer
 from sightloop.fleet.errors import SpeaksForAnother
 from sightloop.fleet.streams import declared
@@ -47,6 +49,8 @@ def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply
         slots = store.slots_of(tx, device.id)
         streams = store.streams_of(tx, device.id)
         champions = _champions(tx, slots)
+        can_change = SELF_UPDATE in request.capabilities
+        agent = agent_assignment_of(tx, device.id) if can_change else None
     assigned = _assign_champions(workspace, slots, champions, now_ms=now_ms)
     news = declared(device.id, request.streams, streams)
     with workspace.db.write() as tx:
@@ -58,7 +62,8 @@ def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply
         _tell_changes(tx, call.actor, request, before, now_ms=now_ms)
         if assigned:
             slots = store.slots_of(tx, device.id)
-    return _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+    reply = _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+    return msgspec.structs.replace(reply, agent=agent)
 
 
 def _champions(tx: Tx, slots: list[Slot]) -> dict[str, ModelVersion]:

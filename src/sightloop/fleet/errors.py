@@ -190,3 +190,16 @@ class FolderNotEmpty(Refused):
             f"{folder} holds other files; name an empty folder, or one of an earlier export",
             folder=folder,
         )
+
+
+class BadRelease(BadInput):
+    """The wheels cannot become a release of the agent."""
+
+    code = "FLEET-045"
+
+    def __init__(self, *, wheel: str, problem: str) -> None:
+        super().__init__(
+            f"wheel {wheel!r} cannot be released: {problem}; build it with `pip wheel`",
+            wheel=wheel,
+            problem=problem,
+        )

@@ -41,6 +41,9 @@ from sightloop.registry.update_metadata import TIMESTAMP, Lifetimes, MetadataFol
 from sightloop.registry.values import ModelName, PublicKey
 
 ASSIGNMENTS = "assignments"
+AGENTS = "agents"
+"""Vouches for releases of the agent itself; there from the first one on."""
+
 TOP_LEVEL = ("root", "targets", "snapshot", TIMESTAMP)
 MOST_ROOT_KEYS = 9
 ROOT_KEYS = ("root", *(f"root-{number}" for number in range(2, MOST_ROOT_KEYS + 1)))
@@ -131,13 +134,25 @@ class Publication:
             )
             _delegate(targets, ASSIGNMENTS, self._first_key(ASSIGNMENTS), "assignments/*")
             self._delegate_owners(targets, owners)
+            self._delegate_agents(targets)
             return self._write("targets", targets, by=root)
         targets, days = known.signed, self._lifetimes.targets_days
         self._check(root, "targets", known)
         due = self._is_due("targets", targets, days) and self._has_keys("targets", root)
-        if self._delegate_owners(targets, owners) or self._delegate_assignments(targets) or due:
+        changes = (
+            self._delegate_owners(targets, owners),
+            self._delegate_agents(targets),
+            self._delegate_assignments(targets),
+        )
+        if any(changes) or due:
             return self._write("targets", self._renewed(targets, days), by=root)
         return targets
+
+    def _delegate_agents(self, targets: Targets) -> bool:
+        if AGENTS in _roles_of(targets) or self._folder.newest_version(AGENTS) == 0:
+            return False
+        _delegate(targets, AGENTS, self._first_key(AGENTS), "agents/*")
+        return True
 
     def _delegate_assignments(self, targets: Targets) -> bool:
         if self._assigning is None:

@@ -17,6 +17,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from tuf.api.metadata import Metadata, Role, Root, Targets  # type: ignore[attr-defined]
 
 from sightloop.fleet import store
+from sightloop.fleet.agent_releases import sign_agent_assignments_again
 from sightloop.fleet.assignments import open_assignment_signer
 from sightloop.fleet.errors import (
     BadThreshold,
@@ -245,4 +246,4 @@ def _sign_assignments_again(workspace: Workspace) -> int:
             and slot.assignment.key_id != signer.key_id
         ]
         store.move_slots(tx, moved)
-    return len(moved)
+    return len(moved) + sign_agent_assignments_again(workspace)

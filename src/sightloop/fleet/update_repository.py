@@ -14,6 +14,7 @@ import re
 
 import msgspec
 
+from sightloop.fleet.agent_releases import is_agent_blob, is_agent_release
 from sightloop.fleet.errors import RepositoryMissing
 from sightloop.fleet.publication import ASSIGNMENTS, TOP_LEVEL, Publication, Published
 from sightloop.kernel.digests import Digest, parse_digest
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 _TARGET = re.compile(r"bundles/(?P<model>[^/]+)/(?:[0-9a-f]{64}\.)?(?P<digits>[0-9a-f]{64})\.json")
+_AGENT_TARGET = re.compile(r"agents/(?:[0-9a-f]{64}\.)?(?P<digits>[0-9a-f]{64})\.json")
 
 
 class RoleExpiry(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,12 @@ def target_blob(workspace: Workspace, target: str) -> Digest:
     Raises:
         NotFound: no signed version has this path.
     """
+    agent = _AGENT_TARGET.fullmatch(target)
+    if agent is not None:
+        digest = parse_digest(f"sha256:{agent['digits']}")
+        with workspace.db.read() as tx:
+            if is_agent_release(tx, digest):
+                return digest
     named = _TARGET.fullmatch(target)
     if named is not None:
         digest = parse_digest(f"sha256:{named['digits']}")
@@ -142,7 +150,7 @@ def released_blob(workspace: Workspace, digest: Digest) -> Digest:
         NotFound: it does not; training images and unreleased models stay inside.
     """
     with workspace.db.read() as tx:
-        if registry.is_released(tx, digest):
+        if registry.is_released(tx, digest) or is_agent_blob(tx, digest):
             return digest
     raise NotFound(what="released blob", name=digest)
 

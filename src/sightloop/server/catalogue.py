@@ -8,6 +8,7 @@ import msgspec
 
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
+    agent_releases,
     device_details,
     devices,
     enrolment,
@@ -103,6 +104,8 @@ SERVICES: dict[str, Service] = {
     "access.list": access.list_people,
     "access.revoke": access.revoke_access,
     "access.role": access.change_role,
+    "agents.assign": agent_releases.assign_agent,
+    "agents.release": agent_releases.release_agent,
     "audit.verify": loop.verify_audit_log,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,

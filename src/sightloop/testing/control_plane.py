@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from sightloop.contracts.agent_release import AGENT_SLOT, SELF_UPDATE
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.check_in import (
     CheckIn,
@@ -48,6 +49,8 @@ class ControlPlane:
     def __init__(self, models: list[str] | None = None) -> None:
         self.repository = UpdateRepository(models or ["blobs"])
         self.assignments: dict[str, SignedAssignment] = {}
+        self.agent: SignedAssignment | None = None
+        """Which agent devices should run."""
         self.policies: list[StreamPolicy] = []
         self.next_check_in_s = 0.3
         self.counter = 0
@@ -102,6 +105,26 @@ class ControlPlane:
         )
         self.assignments[slot] = self.repository.sign(assignment)
         return assignment
+
+    def offer_agent(self, manifest: bytes, wheels: list[bytes]) -> Digest:
+        """Publish a release of the agent and assign it to the device."""
+        release = digest_of(manifest)
+        path = self.repository.add_agent(release, manifest)
+        self.manifests[path] = manifest
+        for wheel in wheels:
+            self.blobs[_digits(digest_of(wheel))] = wheel
+        self.counter += 1
+        assignment = Assignment(
+            device=DEVICE,
+            slot=AGENT_SLOT,
+            model=AGENT_SLOT,
+            version=self.counter,
+            bundle=release,
+            counter=self.counter,
+            issued_at_ms=1_700_000_000_000,
+        )
+        self.agent = self.repository.sign(assignment)
+        return release
 
     def bodies(self, kind: type[Body]) -> list[Body]:
         """Every stored message of that kind, in order of sequence."""
@@ -175,6 +198,7 @@ class ControlPlane:
                 next_check_in_s=self.next_check_in_s,
                 server_time_ms=check_in.at_ms,
                 update_version=self.repository.version,
+                agent=self.agent if SELF_UPDATE in check_in.capabilities else None,
             )
         )
 

@@ -19,6 +19,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
+from sightloop.contracts.agent_release import release_path
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.decode import encode
 from sightloop.contracts.revocation import Revocation, as_fields
@@ -32,9 +33,12 @@ class UpdateRepository:
 
     def __init__(self, models: list[str]) -> None:
         self._models = models
-        self._signers = {name: CryptoSigner.generate_ecdsa() for name in [*ROLES, *models]}
+        self._signers = {
+            name: CryptoSigner.generate_ecdsa() for name in [*ROLES, "agents", *models]
+        }
         self._targets = {model: Targets(expires=_in(days=30)) for model in models}
         self._revoked: dict[str, list[Revocation]] = {model: [] for model in models}
+        self._agents = Targets(expires=_in(days=30))
         self._version = 0
         self._root_version = 1
         self.expires = _in(days=30)
@@ -48,6 +52,13 @@ class UpdateRepository:
         """Sign a version as the model's owner; the target's path."""
         path = f"bundles/{model}/{bundle.removeprefix('sha256:')}.json"
         self._targets[model].targets[path] = TargetFile.from_data(path, manifest)
+        self.publish()
+        return path
+
+    def add_agent(self, release: Digest, manifest: bytes) -> str:
+        """Sign a release of the agent; the target's path."""
+        path = release_path(release)
+        self._agents.targets[path] = TargetFile.from_data(path, manifest)
         self.publish()
         return path
 
@@ -101,6 +112,7 @@ class UpdateRepository:
             f"owner-{model}": targets for model, targets in self._targets.items()
         }
         # The role `assignments` carries no targets: its key signs assignments, not files.
+        roles["agents"] = self._agents
         roles["assignments"] = Targets(expires=_in(days=30))
         for name, targets in roles.items():
             targets.version = self._version
@@ -119,6 +131,7 @@ class UpdateRepository:
 
     def _delegations(self) -> Delegations:
         named = [(f"owner-{model}", model, [f"bundles/{model}/*"]) for model in self._models]
+        named.append(("agents", "agents", ["agents/*"]))
         named.append(("assignments", "assignments", ["assignments/*"]))
         keys: dict[str, Key] = {}
         roles = {}
