@@ -16,7 +16,7 @@ from sightloop.device.intake import Intake
 from sightloop.device.log import Log
 from sightloop.device.model_slot import ModelSlot
 from sightloop.device.state import Installed, StateFile
-from sightloop.device.update_source import UpdateSource
+from sightloop.device.update_source import FolderSource, UpdateSource
 from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.digests import Digest
 from sightloop.testing.control_plane import DEVICE
@@ -50,21 +50,22 @@ class InstantSlot:
 class DeviceOnDisk:
     """A device without processes, opened on its home folder as after a start."""
 
-    def __init__(self, home: Home, source: UpdateSource) -> None:
+    def __init__(self, home: Home, source: UpdateSource | None, *, device: str = DEVICE) -> None:
+        self.id = device
         log = Log(SystemClock())
         self.state = StateFile(home.state_file)
         self.store = BundleStore(home.bundles)
         self.slot = InstantSlot(self.store)
         self.slot.running = self.state.now.to_begin(SLOT)
         self.intake = Intake(
-            home, device=DEVICE, slots=[SLOT], state=self.state, store=self.store, log=log
+            home, device=device, slots=[SLOT], state=self.state, store=self.store, log=log
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.installer = Installer(
             self.intake,
-            source,
+            source or FolderSource(home.root / "no server"),
             state=self.state,
             store=self.store,
             slots={SLOT: cast("ModelSlot", self.slot)},
