@@ -8,8 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from sightloop.device import launcher, tuf_client
 from sightloop.device.agent import run_agent
 from sightloop.device.settings import AgentSettings, parse_stream, settings_for
+from sightloop.device.usb_update import update_from
+from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.errors import SightloopError
 
 _FLAGS = {
@@ -36,7 +39,9 @@ _FLAGS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Start an agent with these arguments; its exit code."""
+    """Start an agent with these arguments, or do what the first word says; the exit code."""
+    if arguments and arguments[0] in _VERBS:
+        return _VERBS[arguments[0]](arguments[1:])
     given = vars(_parser().parse_args(arguments))
     home = Path(given.pop("home")).absolute()
     try:
@@ -48,6 +53,37 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error.code} {error.message}\n")
         return 1
     return run_agent(settings)
+
+
+def _update(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="sightloop agent update",
+        description="Bring this device up to date from a folder, with a server's verification.",
+    )
+    parser.add_argument("--home", required=True, help="the folder that is this device")
+    parser.add_argument(
+        "--from", dest="folder", required=True, help="written by `sightloop fleet export-usb`"
+    )
+    parser.add_argument(
+        "--timeout-s", type=float, default=600.0, help="patience with a running agent"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        taken = update_from(
+            Path(given.home).absolute(),
+            Path(given.folder),
+            clock=SystemClock(),
+            timeout_s=given.timeout_s,
+        )
+    except SightloopError as error:
+        sys.stderr.write(f"{error.code} {error.message}\n")
+        return 1
+    sys.stdout.writelines(f"{line}\n" for line in taken.accepted)
+    sys.stderr.writelines(f"{line}\n" for line in taken.problems)
+    return 1 if taken.problems else 0
+
+
+_VERBS = {"launch": launcher.main, "tuf": tuf_client.main, "update": _update}
 
 
 def _parser() -> argparse.ArgumentParser:

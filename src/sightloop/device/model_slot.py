@@ -195,6 +195,17 @@ class ModelSlot:
             duration_ms=round(duration_ms),
         )
 
+    async def clear(self) -> None:
+        """Serve nothing any more: what runs finishes what it has, what waits is told so."""
+        if self._replacing is not None:
+            self._replacing.cancel()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._retire(worker)
+        elif self.running is not None:
+            self._recorder.close_bundle(self.name, self.running.bundle)
+        self._give_up()
+
     def refuse(self, installed: Installed, reason: str) -> None:
         """Tell the server that a bundle was not put to work."""
         self._log.event("slot.refused", slot=self.name, bundle=installed.bundle, reason=reason)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,8 +120,13 @@ class AgentProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _start(self, *flags: str) -> None:
-        command = [sys.executable, "-m", "sightloop.device", "--home", str(self.home), *flags]
+    def launch(self, *, trial_s: float) -> None:
+        """Start a launcher that starts it, and replaces it by what it is assigned."""
+        self._start("--port", str(self.port), *self.flags, verbs=["launch", f"--trial-s={trial_s}"])
+
+    def _start(self, *flags: str, verbs: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", "sightloop.device", *verbs]
+        command += ["--home", str(self.home), *flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, env=self._environment)
 
