@@ -1,7 +1,7 @@
 """Which agent to start: the proven one, or a new one on probation. Pure.
 
-A release is on probation until the agent in it has said that it serves. It is tried a few times, for
-the power may go during a probation; one that ends, or stays silent, is refused for good and the proven
+A release is on probation until the agent in it has said that it serves. It is tried a few times,
+for the power may go meanwhile; one that ends, or stays silent, is refused for good and the proven
 agent is started again.
 """
 
