@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sightloop.device",
         description="Serve the models this device is assigned, and tell the server how it goes.",
+        epilog="sightloop agent launch, update, tuf and tune do what their --help says",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--home", required=True, help="the folder that is this device")
