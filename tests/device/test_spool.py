@@ -214,6 +214,7 @@ def test_what_a_notice_told_is_not_lost_with_the_notice(open_spool, monkeypatch)
     found = bodies(spool)
     told = sum(one.by_kind.get("audit", 0) for one in found if isinstance(one, DroppedBody))
     assert told + sum(isinstance(one, KeptImageBody) for one in found) == 200
+    assert not any("notice" in one.by_kind for one in found if isinstance(one, DroppedBody))
 
 
 def test_the_spool_never_outgrows_its_limit(open_spool, tmp_path):

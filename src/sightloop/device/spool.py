@@ -179,9 +179,9 @@ class Spool:
             segments = self._shelves[sacrifice.shelf]
             for segment in segments[: sacrifice.n_segments]:
                 sequences = _sequences(segment)
-                self._count_dropped(sacrifice.shelf, len(sequences - self._confirmed))
-                if sacrifice.shelf == "notice":
-                    self._tell_again(segment)
+                n_retold = self._tell_again(segment) if sacrifice.shelf == "notice" else 0
+                n_dropped = len(sequences - self._confirmed) - n_retold
+                self._count_dropped(sacrifice.shelf, n_dropped)
                 self._confirmed -= sequences
                 segment.remove()
             self._shelves[sacrifice.shelf] = segments[sacrifice.n_segments :]
@@ -231,14 +231,17 @@ class Spool:
             if self._try_append(body, at_ms=at_ms, image=b"") is None:
                 self._dropped += told  # with the next message, when there is room again
 
-    def _tell_again(self, segment: Segment) -> None:
-        """Take over what the notices of a segment tell, which is about to go."""
+    def _tell_again(self, segment: Segment) -> int:
+        """Take over what the drop notices of a segment tell, which is about to go; how many."""
+        n_retold = 0
         for entry in segment.entries():
             if entry.sequence in self._confirmed:
                 continue
             body = msgspec.json.decode(segment.read(entry).message, type=Envelope).body
             if isinstance(body, DroppedBody):
                 self._dropped.update(cast("dict[Shelf, int]", body.by_kind))
+                n_retold += 1
+        return n_retold
 
 
 def _sequences(segment: Segment) -> set[int]:
