@@ -155,6 +155,7 @@ def test_a_prediction_names_everything_about_itself(serving, bundles, image):
         "stream": "cam1",
         "width_px": 64,
         "height_px": 64,
+        "task": "detect",
         "detections": [],
         "duration_ms": 0,
     }

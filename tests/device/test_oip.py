@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightloop.contracts.bundle import Detection
+from sightloop.contracts.bundle import Detection, Task
+from sightloop.contracts.shapes import Keypoints, Mask, OrientedBox
+from sightloop.device import oip
 from sightloop.device.errors import MalformedBody
+from sightloop.device.image_request import Prediction
 from sightloop.device.oip import InferReply, InferRequest, read_request, write_reply
+from sightloop.device.state import Installed
+from sightloop.kernel.digests import Digest
 
 FOUND = [Detection(1, 0.75, 1.0, 2.0, 3.5, 4.0), Detection(0, 0.5, 5.0, 6.0, 7.0, 8.0)]
 NAMES = ["scratch", "dent"]
@@ -34,9 +39,12 @@ def json_request(data: object, **more: Any) -> bytes:
 
 
 def reply_to(request: InferRequest) -> InferReply:
-    return write_reply(
-        request, model="pcb", version=3, bundle="sha256:ab", detections=FOUND, class_names=NAMES
-    )
+    return write_reply(request, prediction())
+
+
+def prediction(task: Task = "detect", **more: Any) -> Prediction:
+    by = Installed(bundle=Digest("sha256:ab"), model="pcb", version=3)
+    return Prediction(by, task, NAMES, 8, 6, FOUND, **more)
 
 
 @given(st.binary(min_size=1))
@@ -119,3 +127,74 @@ def test_what_breaks_the_protocol_is_refused_with_a_reason(
 def test_no_body_makes_the_reader_fail_otherwise(body: bytes, json_bytes: int | None):
     with contextlib.suppress(MalformedBody):
         read_request(body, json_bytes=json_bytes)
+
+
+def outputs_of(task: Task, *names: str, **more: Any) -> dict[str, Any]:
+    """What a client of a model of this task gets, by the output's name."""
+    asked = {"outputs": [{"name": name} for name in names]} if names else {}
+    request = read_request(json_request(["aGk="], **asked), json_bytes=None, task=task)
+    reply = json.loads(write_reply(request, prediction(task, **more)).body)
+    return {output["name"]: output for output in reply["outputs"]}
+
+
+MASKS = [Mask(2, 3, [2, 3, 1], [[1, 0, 1, 1]]), Mask(2, 3, [6])]
+
+
+def test_masks_come_as_pixels_only_to_those_who_ask():
+    assert "masks" not in outputs_of("segment", shapes=MASKS)
+    pixels = outputs_of("segment", "masks", shapes=MASKS)["masks"]
+    assert (pixels["datatype"], pixels["shape"]) == ("UINT8", [2, 2, 3])
+    assert pixels["data"] == [0, 1, 1, 0, 1, 0] + [0] * 6
+
+
+def test_masks_come_as_coco_runs_and_as_outlines():
+    outputs = outputs_of("segment", shapes=MASKS)
+    assert json.loads(outputs["mask_runs"]["data"][0]) == {"size": [2, 3], "counts": [2, 3, 1]}
+    assert json.loads(outputs["polygons"]["data"][0]) == [[1, 0, 1, 1]]
+
+
+def test_masks_as_pixels_can_come_as_raw_bytes():
+    wanted = [{"name": "masks", "parameters": {"binary_data": True}}]
+    body = json_request(["aGk="], outputs=wanted)
+    request = read_request(body, json_bytes=None, task="segment")
+    reply = write_reply(request, prediction("segment", shapes=MASKS))
+    assert reply.body[reply.json_bytes :] == bytes([0, 1, 1, 0, 1, 0] + [0] * 6)
+
+
+def test_more_pixels_than_one_answer_holds_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(oip, "MOST_MASK_BYTES", 11)
+    with pytest.raises(MalformedBody, match=r"2 masks of 3 x 2 px are too large .* mask_runs"):
+        outputs_of("segment", "masks", shapes=MASKS)
+
+
+def test_keypoints_come_with_their_visibility():
+    shapes = [Keypoints([(1, 2, 0.5), (3, 4, 1)]), Keypoints([(5, 6, 0), (7, 8, 1)])]
+    keypoints = outputs_of("pose", shapes=shapes)["keypoints"]
+    assert keypoints["shape"] == [2, 2, 3]
+    assert keypoints["data"] == [1, 2, 0.5, 3, 4, 1, 5, 6, 0, 7, 8, 1]
+
+
+def test_turned_boxes_come_by_their_angle_and_by_their_corners():
+    outputs = outputs_of("obb", shapes=[OrientedBox(5, 5, 4, 2, 0.0)] * 2)
+    assert outputs["oriented_boxes"]["data"][:5] == [5, 5, 4, 2, 0]
+    assert outputs["oriented_corners"]["shape"] == [2, 4, 2]
+    assert outputs["oriented_corners"]["data"][:8] == [7, 6, 7, 4, 3, 4, 3, 6]
+
+
+def test_a_classifier_tells_every_probability_and_no_boxes():
+    outputs = outputs_of("classify", probabilities=[0.25, 0.75])
+    assert outputs["probabilities"]["data"] == [0.25, 0.75]
+    assert "boxes" not in outputs
+
+
+def test_no_objects_of_a_task_make_empty_tensors_of_the_right_rank():
+    request = read_request(json_request(["aGk="]), json_bytes=None, task="pose")
+    nothing = Prediction(prediction().by, "pose", NAMES, 8, 6, [])
+    outputs = json.loads(write_reply(request, nothing).body)["outputs"]
+    assert {tuple(o["shape"]) for o in outputs} == {(0, 4), (0,), (0, 0, 3)}
+
+
+def test_an_output_of_the_model_that_ran_before_is_refused():
+    request = read_request(json_request(["aGk="]), json_bytes=None, task="segment")
+    with pytest.raises(MalformedBody, match="does not exist in the model that answered"):
+        write_reply(request, prediction("detect"))

@@ -52,7 +52,12 @@ def test_two_classes_in_the_raw_layout_are_not_taken_for_the_other_one(tmp_path)
     ("changes", "problem"),
     [
         ({"task": None}, "does not name a task"),
-        ({"task": "segment"}, "task is 'segment'"),
+        ({"task": "track"}, "task is 'track'"),
+        ({"task": "segment"}, "1 outputs, not two"),
+        ({"task": "pose"}, "no 'kpt_shape'"),
+        ({"task": "pose", "kpt_shape": "[5, 4]"}, "kpt_shape is"),
+        ({"task": "obb"}, r"make \(1, k, 7\)"),
+        ({"task": "classify"}, "output has the shape"),
         ({"names": None}, "no 'names'"),
         ({"names": "{}"}, "names no classes"),
         ({"names": "{0: 'a', 2: 'b'}"}, "class indices"),

@@ -9,20 +9,36 @@ from typing import Literal
 
 import msgspec
 
+from sightloop.contracts.shapes import Shape
 from sightloop.kernel.digests import Digest, digest_of
 
 FORMAT: Literal["sightloop.bundle/1"] = "sightloop.bundle/1"
 
-Task = Literal["detect"]
-HeadLayout = Literal["raw", "end_to_end"]
-"""`raw`: (1, 4 + n_classes, n_anchors), needs suppression; `end_to_end`: (1, k, 6), is final."""
+Task = Literal["detect", "segment", "pose", "obb", "classify"]
+"""What a model finds; named as Ultralytics names its tasks."""
+HeadLayout = Literal["raw", "end_to_end", "probabilities"]
+"""How the first output is read.
+
+`raw`: (1, 4 + n_classes + n_extra, n_anchors), needs suppression. `end_to_end`: (1, k, 6 +
+n_extra), is final. `probabilities`: (1, n_classes), of a model that classifies. The extra numbers
+of an object are those of its task: coefficients of its mask, its keypoints, or its angle.
+"""
+Fit = Literal["letterbox", "center_crop"]
+"""How a picture becomes an input: padded to fit in whole, or cut to its middle."""
 
 GOLDEN_SCORE_TOLERANCE = 0.05
 GOLDEN_BOX_TOLERANCE = 0.01
+GOLDEN_MASK_OVERLAP = 0.9
 """How far another host's answer to a golden image may lie from the expected one.
 
-Corners are compared as a share of the image's longer side.
+Corners are compared as a share of the image's longer side; masks by intersection over union.
 """
+
+RuntimeName = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
+"""What runs a model file: ONNX Runtime on the processor, OpenVINO, or ONNX Runtime's providers
+for NVIDIA's devices."""
+Precision = Literal["fp32", "int8"]
+"""`int8`: weights and activations of the convolutions in eight bits, scaled on images."""
 
 
 class Detection(msgspec.Struct, frozen=True, array_like=True):
@@ -45,11 +61,12 @@ class BundleFile(msgspec.Struct, frozen=True):
 
 
 class ModelInput(msgspec.Struct, frozen=True):
-    """What the file takes: one RGB image, letterboxed, scaled to [0, 1], float32, (1, 3, h, w)."""
+    """What the file takes: one RGB image, fitted, scaled to [0, 1], float32, (1, 3, h, w)."""
 
     width_px: int
     height_px: int
     pad_value: int = 114
+    fit: Fit = "letterbox"
 
 
 class Thresholds(msgspec.Struct, frozen=True):
@@ -100,6 +117,19 @@ class GoldenImage(msgspec.Struct, frozen=True):
 
     file: str
     detections: list[Detection]
+    shapes: list[Shape] = []
+    """One for each detection, of a task that has them."""
+    probabilities: list[float] = []
+    """Of every class, of a model that classifies."""
+
+
+class GatedBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to run the model that was proved when it was packaged, for a class of devices."""
+
+    device_class: str
+    """`""` is every class."""
+    runtime: RuntimeName
+    precision: Precision
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +147,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     files: list[BundleFile]
     golden: list[GoldenImage]
     reference: Reference
+    keypoint_shape: tuple[int, int] = (0, 0)
+    """Keypoints of an object and numbers of each (2 or 3), of a model of the task `pose`."""
+    gated: list[GatedBuild] = []
+    """How else the model may run than in ONNX Runtime on the processor with fp32, which is what
+    was evaluated. What is not listed is a candidate: devices measure and report it, no more."""
     declared_licence: str
     engine: str
     dataset_commit: Digest

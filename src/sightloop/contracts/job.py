@@ -13,6 +13,7 @@ import msgspec
 
 from sightloop.contracts.bundle import Detection
 from sightloop.contracts.numbers import Number, from_wire
+from sightloop.contracts.shapes import Shape
 
 FORMAT: Literal["sightloop.job/1"] = "sightloop.job/1"
 VIEW_FORMAT: Literal["sightloop.view/1"] = "sightloop.view/1"
@@ -155,6 +156,8 @@ class ParityAnswer(msgspec.Struct, frozen=True):
 
     file: str
     detections: list[Detection]
+    shapes: list[Shape] = []
+    """One for each detection, of a task that has them."""
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from sightloop.device.image_request import ImageRequest, Prediction
 from sightloop.device.model_slot import ModelSlot
 from sightloop.device.multipart import image_part
 from sightloop.device.page import page_of
-from sightloop.device.predict import MEDIA_TYPES, WANTED, reply_of
+from sightloop.device.predict import MEDIA_TYPES, WANTED, drawn_image, reply_of
 from sightloop.device.recorder import Recorder
 from sightloop.device.settings import NO_STREAM, AgentSettings
 from sightloop.device.state import Installed
@@ -104,7 +104,7 @@ class Front:
         return Answered(prediction, stream.name, duration_ms)
 
     async def predict(self, request: Request) -> Response:
-        """`POST /predict?stream=&group=`."""
+        """`POST /predict?stream=&group=&drawn=`; with `drawn=1` a JPEG with the answer in it."""
         content_type = request.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type != "multipart/form-data" and media_type not in MEDIA_TYPES:
@@ -115,6 +115,9 @@ class Front:
                 body = image_part(body, content_type=content_type)
             group = request.query_params.get("group", "")
             answered = await self.answer(body, stream, group=group)
+            if request.query_params.get("drawn", "") in ("1", "true"):
+                drawn = await asyncio.to_thread(drawn_image, body, answered.prediction)
+                return Response(drawn, media_type="image/jpeg")
         return json_response(
             reply_of(answered.prediction, stream=answered.stream, duration_ms=answered.duration_ms)
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sightloop.contracts.bundle import Detection
+from sightloop.contracts.bundle import Detection, Task
 from sightloop.contracts.check_in import StreamDeclaration
+from sightloop.contracts.shapes import Shape
 from sightloop.device.lanes import Draws
 from sightloop.device.state import Installed
 
@@ -16,10 +17,15 @@ class Prediction:
     """What a worker found in an image, and by which version."""
 
     by: Installed
+    task: Task
     class_names: list[str]
     width_px: int
     height_px: int
     detections: list[Detection]
+    shapes: list[Shape] = field(default_factory=list)
+    """Shape i belongs to detection i; none of a task without."""
+    probabilities: list[float] = field(default_factory=list)
+    """Of every class, of a model that classifies."""
 
 
 @dataclass(slots=True)

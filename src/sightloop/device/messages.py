@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sightloop.contracts.bundle import Detection
+from sightloop.contracts.bundle import Detection, Task
+from sightloop.contracts.shapes import Shape
 from sightloop.device.errors import Blame
 from sightloop.device.windows import ReferenceFacts
 from sightloop.kernel.digests import Digest
@@ -62,6 +63,7 @@ ToWorker = Start | Look | Redact | Stop
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Verified, loaded, warmed up, golden images reproduced: send requests."""
 
+    task: Task
     class_names: list[str]
     reference: ReferenceFacts
 
@@ -81,6 +83,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     width_px: int
     height_px: int
     detections: list[Detection]
+    shapes: list[Shape]
+    """Shape i belongs to detection i; none of a task without."""
+    probabilities: list[float]
+    """Of every class, of a model that classifies."""
 
 
 class NotAnswered(msgspec.Struct, frozen=True, tag=True):

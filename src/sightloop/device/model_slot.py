@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 
+from sightloop.contracts.bundle import Task
 from sightloop.contracts.telemetry import SwapBody
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import (
@@ -69,6 +70,8 @@ class ModelSlot:
         self.running: Installed | None = None
         """What answers, or will as soon as its worker is back."""
         self.health: ServingHealth | None = None
+        self.task: Task = "detect"
+        """Of the bundle that answers; what ran before counts until the first one is ready."""
         self.n_replaced = 0
         self.n_resent = 0
         self._settings = settings
@@ -364,6 +367,8 @@ class ModelSlot:
         if worker.is_gone:  # it ended between its readiness and this moment
             self._begin_replacing()
         else:
+            assert worker.facts is not None, "only a worker that is ready is put to work"
+            self.task = worker.facts.task
             self._worker = worker
             self._feed()
 

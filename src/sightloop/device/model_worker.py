@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
         return 1
     channel.send(
         Ready(
+            task=model.bundle.task,
             class_names=model.bundle.class_names,
             reference=reference_facts(model.bundle, strata=start.strata),
         )
@@ -167,8 +168,8 @@ def check_golden(detector: Detector, golden: GoldenImage, *, content: bytes) -> 
     except UnreadableImage as error:
         raise GoldenMismatch(file=golden.file, difference=str(error)) from error
     difference = golden_difference(
-        golden.detections,
-        detector.detect(picture),
+        golden,
+        detector.look(picture),
         thresholds=detector.thresholds,
         longer_side_px=max(picture.shape[:2]),
     )
@@ -224,21 +225,24 @@ def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_p
     content = buffers.read(look.buffer, look.n_bytes)
     try:
         picture = _decode(content, max_pixels=max_pixels)
-        detections = model.detector.detect(picture)
+        seen = model.detector.look(picture)
     except SightloopError as error:
         unreadable = isinstance(error, UnreadableImage)
         channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
         return
     height_px, width_px = picture.shape[:2]
+    told = reported(seen.detections, model.bundle.thresholds)
     channel.send(
         Answer(
             id=look.id,
             width_px=width_px,
             height_px=height_px,
-            detections=reported(detections, model.bundle.thresholds),
+            detections=told,
+            shapes=list(seen.shapes[: len(told)]),
+            probabilities=list(seen.probabilities),
         )
     )
-    channel.send(_observed(model, look, picture, detections))
+    channel.send(_observed(model, look, picture, seen.detections))
 
 
 def _blame_of(error: SightloopError) -> Blame:

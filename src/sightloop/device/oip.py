@@ -12,19 +12,22 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from sightloop.contracts.bundle import Detection
+from sightloop.contracts.bundle import Task
+from sightloop.contracts.shapes import Keypoints, Mask, OrientedBox
 from sightloop.device.errors import MalformedBody
+from sightloop.device.image_request import Prediction
 
 INPUT_NAME = "image"
-OUTPUT_NAMES = ("boxes", "scores", "classes", "labels")
 EXTENSIONS = ["binary_tensor_data"]
 
-Datatype = Literal["BYTES", "FP32", "INT64"]
+Datatype = Literal["BYTES", "FP32", "INT64", "UINT8"]
+
+MOST_MASK_BYTES = 256 << 20
+"""Of masks as pixels in one answer; runs have no such limit."""
 
 
 class TensorMetadata(msgspec.Struct, frozen=True):
@@ -36,12 +39,36 @@ class TensorMetadata(msgspec.Struct, frozen=True):
 
 
 INPUTS = [TensorMetadata(INPUT_NAME, "BYTES", [1])]
-OUTPUTS = [
-    TensorMetadata("boxes", "FP32", [-1, 4]),
+_BOXES = TensorMetadata("boxes", "FP32", [-1, 4])
+_CLASSES = [
     TensorMetadata("scores", "FP32", [-1]),
     TensorMetadata("classes", "INT64", [-1]),
     TensorMetadata("labels", "BYTES", [-1]),
 ]
+OUTPUTS: dict[Task, list[TensorMetadata]] = {
+    "detect": [_BOXES, *_CLASSES],
+    "segment": [
+        _BOXES,
+        *_CLASSES,
+        TensorMetadata("masks", "UINT8", [-1, -1, -1]),
+        TensorMetadata("mask_runs", "BYTES", [-1]),
+        TensorMetadata("polygons", "BYTES", [-1]),
+    ],
+    "pose": [_BOXES, *_CLASSES, TensorMetadata("keypoints", "FP32", [-1, -1, 3])],
+    "obb": [
+        _BOXES,
+        *_CLASSES,
+        TensorMetadata("oriented_boxes", "FP32", [-1, 5]),
+        TensorMetadata("oriented_corners", "FP32", [-1, 4, 2]),
+    ],
+    "classify": [*_CLASSES, TensorMetadata("probabilities", "FP32", [-1])],
+}
+"""Of each task. `masks` are pixels of the whole image, 0 or 1; an element of `mask_runs` is a
+COCO mask and one of `polygons` a list of outlines, both as JSON. An oriented box is centre, width,
+height and angle in radians."""
+
+ONLY_WHEN_ASKED = frozenset({"masks"})
+"""As large as the image for each object: a client that names no outputs does not get them."""
 
 
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,12 +104,13 @@ class _Request(msgspec.Struct):
     outputs: list[_Tensor] = []
 
 
-def read_request(body: bytes, *, json_bytes: int | None) -> InferRequest:
+def read_request(body: bytes, *, json_bytes: int | None, task: Task = "detect") -> InferRequest:
     """The request in `body`.
 
     Args:
         body: the whole HTTP body.
         json_bytes: the header `Inference-Header-Content-Length`; None when all of it is JSON.
+        task: of the model that is asked, which decides the outputs there are.
 
     Raises:
         MalformedBody: it does not follow the protocol, or asks for tensors there are none of.
@@ -99,25 +127,22 @@ def read_request(body: bytes, *, json_bytes: int | None) -> InferRequest:
     return InferRequest(
         id=request.id,
         image=_image_of(request.inputs, raw),
-        outputs=_wanted(request),
+        outputs=_wanted(request, task),
         stream=_text(request.parameters, "stream"),
         group=_text(request.parameters, "group"),
     )
 
 
-def write_reply(
-    request: InferRequest,
-    *,
-    model: str,
-    version: int,
-    bundle: str,
-    detections: Sequence[Detection],
-    class_names: Sequence[str],
-) -> InferReply:
-    """The answer with the outputs the client asked for, in its order and form."""
+def write_reply(request: InferRequest, prediction: Prediction) -> InferReply:
+    """The answer with the outputs the client asked for, in its order and form.
+
+    Raises:
+        MalformedBody: the model was replaced by one of another task while it answered, or the
+            masks are too large to be sent as pixels.
+    """
     described, raw = [], []
     for name, binary in request.outputs:
-        tensor = _output(name, detections, class_names)
+        tensor = _output(name, prediction)
         entry: dict[str, Any] = {
             "name": name,
             "datatype": tensor.datatype,
@@ -128,12 +153,12 @@ def write_reply(
             entry["parameters"] = {"binary_data_size": len(packed)}
             raw.append(packed)
         else:
-            entry["data"] = tensor.values
+            entry["data"] = list(tensor.values)
         described.append(entry)
     reply: dict[str, Any] = {
-        "model_name": model,
-        "model_version": str(version),
-        "parameters": {"bundle": bundle},
+        "model_name": prediction.by.model,
+        "model_version": str(prediction.by.version),
+        "parameters": {"bundle": prediction.by.bundle},
         "outputs": described,
     }
     if request.id:
@@ -145,22 +170,69 @@ def write_reply(
 class _Output(msgspec.Struct, frozen=True):
     datatype: Datatype
     shape: list[int]
-    values: list[float] | list[int] | list[str]
+    values: list[float] | list[int] | list[str] | bytes
+    """Bytes are UINT8 elements."""
 
 
-def _output(name: str, detections: Sequence[Detection], class_names: Sequence[str]) -> _Output:
-    n = len(detections)
-    if name == "boxes":
-        corners = [c for d in detections for c in (d.x1, d.y1, d.x2, d.y2)]
-        return _Output("FP32", [n, 4], corners)
-    if name == "scores":
-        return _Output("FP32", [n], [d.score for d in detections])
-    if name == "classes":
-        return _Output("INT64", [n], [d.class_index for d in detections])
-    return _Output("BYTES", [n], [class_names[d.class_index] for d in detections])
+def _output(name: str, prediction: Prediction) -> _Output:
+    if name not in [tensor.name for tensor in OUTPUTS[prediction.task]]:
+        raise MalformedBody(problem=f"output {name!r} does not exist in the model that answered")
+    found, n = prediction.detections, len(prediction.detections)
+    match name:
+        case "boxes":
+            return _Output("FP32", [n, 4], [c for d in found for c in (d.x1, d.y1, d.x2, d.y2)])
+        case "scores":
+            return _Output("FP32", [n], [d.score for d in found])
+        case "classes":
+            return _Output("INT64", [n], [d.class_index for d in found])
+        case "labels":
+            return _Output("BYTES", [n], [prediction.class_names[d.class_index] for d in found])
+        case "probabilities":
+            return _Output("FP32", [len(prediction.probabilities)], prediction.probabilities)
+        case "keypoints":
+            return _keypoints([one for one in prediction.shapes if isinstance(one, Keypoints)])
+        case "masks" | "mask_runs" | "polygons":
+            return _masks(name, [one for one in prediction.shapes if isinstance(one, Mask)])
+    return _turned(name, [one for one in prediction.shapes if isinstance(one, OrientedBox)])
+
+
+def _keypoints(shapes: list[Keypoints]) -> _Output:
+    n_points = len(shapes[0].points) if shapes else 0
+    values = [number for shape in shapes for point in shape.points for number in point]
+    return _Output("FP32", [len(shapes), n_points, 3], values)
+
+
+def _turned(name: str, shapes: list[OrientedBox]) -> _Output:
+    if name == "oriented_corners":
+        corners = [number for one in shapes for corner in one.corners() for number in corner]
+        return _Output("FP32", [len(shapes), 4, 2], corners)
+    rows = [(s.center_x, s.center_y, s.width, s.height, s.angle_rad) for s in shapes]
+    return _Output("FP32", [len(shapes), 5], [number for row in rows for number in row])
+
+
+def _masks(name: str, shapes: list[Mask]) -> _Output:
+    if name == "polygons":
+        texts = [msgspec.json.encode(shape.rings).decode() for shape in shapes]
+        return _Output("BYTES", [len(shapes)], texts)
+    if name == "mask_runs":
+        coco = [{"size": [one.height_px, one.width_px], "counts": one.runs} for one in shapes]
+        return _Output("BYTES", [len(shapes)], [msgspec.json.encode(one).decode() for one in coco])
+    height_px, width_px = (shapes[0].height_px, shapes[0].width_px) if shapes else (0, 0)
+    if len(shapes) * height_px * width_px > MOST_MASK_BYTES:
+        raise MalformedBody(
+            problem=f"{len(shapes)} masks of {width_px} x {height_px} px are too large to send; "
+            "ask for mask_runs"
+        )
+    # Only who asks for pixels makes the front load numpy.
+    from sightloop.inference.masks import decode_mask
+
+    pixels = b"".join(decode_mask(shape).astype("u1").tobytes() for shape in shapes)
+    return _Output("UINT8", [len(shapes), height_px, width_px], pixels)
 
 
 def _pack(tensor: _Output) -> bytes:
+    if isinstance(tensor.values, bytes):
+        return tensor.values
     if tensor.datatype == "BYTES":
         elements = [str(value).encode() for value in tensor.values]
         return b"".join(struct.pack("<I", len(element)) + element for element in elements)
@@ -203,13 +275,14 @@ def _json_element(data: object) -> bytes:
         raise MalformedBody(problem=f"'data' is not base64 ({error})") from error
 
 
-def _wanted(request: _Request) -> list[tuple[str, bool]]:
+def _wanted(request: _Request, task: Task) -> list[tuple[str, bool]]:
     by_default = request.parameters.get("binary_data_output") is True
+    names = [tensor.name for tensor in OUTPUTS[task]]
     if not request.outputs:
-        return [(name, by_default) for name in OUTPUT_NAMES]
-    unknown = [tensor.name for tensor in request.outputs if tensor.name not in OUTPUT_NAMES]
+        return [(name, by_default) for name in names if name not in ONLY_WHEN_ASKED]
+    unknown = [tensor.name for tensor in request.outputs if tensor.name not in names]
     if unknown:
-        raise MalformedBody(problem=f"outputs {unknown} do not exist; there are {OUTPUT_NAMES}")
+        raise MalformedBody(problem=f"outputs {unknown} do not exist; there are {names}")
     return [
         (tensor.name, tensor.parameters.get("binary_data", by_default) is True)
         for tensor in request.outputs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -75,14 +77,14 @@ class OipRoutes:
 
     async def model(self, request: Request) -> Response:
         """Versions and tensors of a running model."""
-        _, running = self._find(request)
+        slot, running = self._find(request)
         return json_response(
             ModelMetadata(
                 running.model,
                 [str(running.version)],
-                "sightloop_detect",
+                f"sightloop_{slot.task}",
                 oip.INPUTS,
-                oip.OUTPUTS,
+                oip.OUTPUTS[slot.task],
             )
         )
 
@@ -95,21 +97,17 @@ class OipRoutes:
         """An image in, tensors out."""
         slot, running = self._find(request)
         async with self._front.bodies.read(request) as body:
-            asked = oip.read_request(body, json_bytes=_json_bytes(request))
+            asked = oip.read_request(body, json_bytes=_json_bytes(request), task=slot.task)
             stream = self._front.stream(asked.stream, slot=slot.name)
             pinned = running if "version" in request.path_params else None
             answered = await self._front.answer(
                 asked.image, stream, group=asked.group, pinned=pinned
             )
-        prediction = answered.prediction
-        reply = oip.write_reply(
-            asked,
-            model=prediction.by.model,
-            version=prediction.by.version,
-            bundle=prediction.by.bundle,
-            detections=prediction.detections,
-            class_names=prediction.class_names,
-        )
+        # Masks as pixels may be many: nobody else waits while they are unpacked.
+        if any(name in oip.ONLY_WHEN_ASKED for name, _ in asked.outputs):
+            reply = await asyncio.to_thread(oip.write_reply, asked, answered.prediction)
+        else:
+            reply = oip.write_reply(asked, answered.prediction)
         if reply.json_bytes is None:
             return Response(reply.body, media_type="application/json")
         headers = {LENGTH_HEADER: str(reply.json_bytes)}

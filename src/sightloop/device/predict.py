@@ -1,4 +1,4 @@
-"""`POST /predict`: an image in, boxes out. The route for people and simple programs."""
+"""`POST /predict`: an image in, objects out. The route for people and simple programs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from sightloop.contracts.bundle import Task
+from sightloop.contracts.shapes import Keypoints, Mask, OrientedBox, Shape
 from sightloop.device.image_request import Prediction
 from sightloop.kernel.digests import Digest
 
@@ -17,14 +19,48 @@ MEDIA_TYPES = frozenset(
 WANTED = "an image (JPEG, PNG, WebP or BMP), or multipart/form-data with one file"
 
 
+N_LIKELY = 5
+"""Classes whose probability is told; the Open Inference Protocol tells all."""
+
+
+class CocoMask(msgspec.Struct, frozen=True):
+    """The object's pixels as COCO writes an uncompressed mask: runs down the columns."""
+
+    size: tuple[int, int]
+    """Height and width of the image."""
+    counts: list[int]
+
+
+class TurnedBox(msgspec.Struct, frozen=True):
+    """A box turned about its centre."""
+
+    xywhr: tuple[float, float, float, float, float]
+    """Centre, width and height in pixels, angle in radians."""
+    corners_px: list[tuple[float, float]]
+
+
+class ClassProbability(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
+    """How likely a class is, to a model that classifies."""
+
+    class_name: str
+    class_index: int
+    probability: float
+
+
 class FoundObject(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
-    """One object in the image."""
+    """One object in the image; beside its box, what the task of the model tells of it."""
 
     class_name: str
     class_index: int
     score: float
     box_px: tuple[float, float, float, float]
     """x1, y1, x2, y2 in pixels of the upright image."""
+    mask: CocoMask | msgspec.UnsetType = msgspec.UNSET
+    polygons_px: list[list[float]] | msgspec.UnsetType = msgspec.UNSET
+    """Outlines of the mask, each x, y, x, y, ..."""
+    keypoints_px: list[tuple[float, float, float]] | msgspec.UnsetType = msgspec.UNSET
+    """x, y and visibility in [0, 1] of each keypoint."""
+    oriented_box: TurnedBox | msgspec.UnsetType = msgspec.UNSET
 
 
 class PredictReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +73,10 @@ class PredictReply(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     width_px: int
     height_px: int
+    task: Task
     detections: list[FoundObject]
+    probabilities: list[ClassProbability] | msgspec.UnsetType = msgspec.UNSET
+    """The likeliest classes of a model that classifies."""
     duration_ms: float
     """From the arrival of the whole image to its answer, waiting included."""
 
@@ -51,19 +90,59 @@ def reply_of(prediction: Prediction, *, stream: str, duration_ms: float) -> Pred
         stream=stream,
         width_px=prediction.width_px,
         height_px=prediction.height_px,
-        detections=[
-            FoundObject(
-                prediction.class_names[found.class_index],
-                found.class_index,
-                round(found.score, 4),
-                (
-                    round(found.x1, 2),
-                    round(found.y1, 2),
-                    round(found.x2, 2),
-                    round(found.y2, 2),
-                ),
-            )
-            for found in prediction.detections
-        ],
+        task=prediction.task,
+        detections=_objects(prediction),
+        probabilities=_likely(prediction) if prediction.probabilities else msgspec.UNSET,
         duration_ms=round(duration_ms, 3),
     )
+
+
+def drawn_image(content: bytes, prediction: Prediction) -> bytes:
+    """The image with the answer drawn into it, as a JPEG file."""
+    # Only who wants to look makes the front load OpenCV.
+    from sightloop.inference.drawing import draw, encode_jpeg
+    from sightloop.inference.images import decode_picture
+    from sightloop.inference.seen import Seen
+
+    seen = Seen(prediction.detections, prediction.shapes, prediction.probabilities)
+    picture = decode_picture(content, name="sent")
+    return encode_jpeg(draw(picture, seen, prediction.class_names))
+
+
+def _objects(prediction: Prediction) -> list[FoundObject]:
+    objects = [
+        FoundObject(
+            prediction.class_names[found.class_index],
+            found.class_index,
+            round(found.score, 4),
+            (round(found.x1, 2), round(found.y1, 2), round(found.x2, 2), round(found.y2, 2)),
+        )
+        for found in prediction.detections
+    ]
+    for index, shape in enumerate(prediction.shapes):
+        objects[index] = msgspec.structs.replace(objects[index], **_shape_fields(shape))
+    return objects
+
+
+def _shape_fields(shape: Shape) -> dict[str, object]:
+    match shape:
+        case Mask():
+            mask = CocoMask((shape.height_px, shape.width_px), shape.runs)
+            return {"mask": mask, "polygons_px": shape.rings}
+        case Keypoints():
+            points = [(round(x, 2), round(y, 2), round(seen, 4)) for x, y, seen in shape.points]
+            return {"keypoints_px": points}
+        case OrientedBox():
+            center = round(shape.center_x, 2), round(shape.center_y, 2)
+            size = round(shape.width, 2), round(shape.height, 2)
+            corners = [(round(x, 2), round(y, 2)) for x, y in shape.corners()]
+            turned = TurnedBox((*center, *size, round(shape.angle_rad, 5)), corners)
+            return {"oriented_box": turned}
+
+
+def _likely(prediction: Prediction) -> list[ClassProbability]:
+    ranked = sorted(enumerate(prediction.probabilities), key=lambda one: -one[1])
+    return [
+        ClassProbability(prediction.class_names[index], index, round(probability, 4))
+        for index, probability in ranked[:N_LIKELY]
+    ]

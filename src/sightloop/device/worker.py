@@ -260,10 +260,13 @@ class Worker(asyncio.Protocol):
         assert self.facts is not None, "only a worker that is ready is asked"
         return Prediction(
             self.installed,
+            self.facts.task,
             self.facts.class_names,
             answer.width_px,
             answer.height_px,
             answer.detections,
+            answer.shapes,
+            answer.probabilities,
         )
 
     def _redacted(self, message: Redacted | RedactionFailed) -> None:

@@ -14,6 +14,7 @@ from sightloop.datasets.values import ClassId, Sample, Taxonomy, strata_of
 from sightloop.evaluation.values import ImageAnswer
 from sightloop.inference.detector import Detector
 from sightloop.inference.images import decode_picture
+from sightloop.inference.seen import Seen
 from sightloop.kernel.clock import Clock
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.progress import Progress, silent
@@ -82,7 +83,7 @@ def evaluate_images(
 
 def answer_parity(
     parity: Parity, detector: Detector, *, read_file: Callable[[str], bytes]
-) -> dict[str, list[Detection]]:
+) -> dict[str, Seen]:
     """What the exported file finds in the images on which the checkpoint gave its own answers.
 
     Args:
@@ -91,9 +92,10 @@ def answer_parity(
         read_file: the bytes of an image, by its file name in the view.
     """
     return {
-        answer.file: detector.detect(
+        answer.file: detector.look(
             decode_picture(read_file(answer.file), name=answer.file),
             score_floor=parity.score_floor,
+            shapes_from=parity.score_floor,
         )
         for answer in parity.answers
     }

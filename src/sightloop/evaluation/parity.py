@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from sightloop.contracts.bundle import Detection
-from sightloop.contracts.job import LabelledBox, Parity
+from sightloop.contracts.job import LabelledBox, Parity, ParityAnswer
 from sightloop.evaluation.matching import match
+from sightloop.inference.seen import Seen
+from sightloop.inference.shape_agreement import disagreement
 
 MIN_OVERLAP = 0.9
 SCORE_TOLERANCE = 0.05
+SHAPE_REACH = 0.05
+"""How far a keypoint or a turned corner may lie from its other, as a share of the object's longer
+side."""
 
 
 class ParityResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,13 +38,14 @@ class ParityResult(msgspec.Struct, frozen=True, kw_only=True):
     """Largest difference in score between the two, over detections both have."""
 
 
-def check_parity(parity: Parity, answers: Mapping[str, Sequence[Detection]]) -> ParityResult:
+def check_parity(parity: Parity, answers: Mapping[str, Seen]) -> ParityResult:
     """Compare the checkpoint's answers with the exported file's own.
 
     Two detections are the same when they are of one class, overlap by at least `MIN_OVERLAP` and
-    differ in score by at most `SCORE_TOLERANCE`. One that only one side has, with a score that
-    close to the floor, may lie below the floor on the other side and is not looked at; nor is a
-    box without area.
+    differ in score by at most `SCORE_TOLERANCE`; so must their shapes, where the task has any:
+    masks overlap as boxes do, keypoints and turned corners lie within `SHAPE_REACH`. One
+    that only one side has, with a score that close to the floor, may lie below the floor on the
+    other side and is not looked at; nor is a box without area.
 
     Args:
         parity: the checkpoint's answers.
@@ -47,8 +53,8 @@ def check_parity(parity: Parity, answers: Mapping[str, Sequence[Detection]]) -> 
     """
     results = [
         _compare(
-            [one for one in answer.detections if one.x1 < one.x2 and one.y1 < one.y2],
-            answers.get(answer.file, ()),
+            _with_area(answer),
+            answers.get(answer.file, _NOTHING),
             clear_of_floor=parity.score_floor + SCORE_TOLERANCE,
         )
         for answer in parity.answers
@@ -65,26 +71,48 @@ def check_parity(parity: Parity, answers: Mapping[str, Sequence[Detection]]) -> 
     )
 
 
+_NOTHING = Seen([])
+
+
 class _Comparison(msgspec.Struct, frozen=True):
     n_compared: int
     alike: list[tuple[Detection, Detection]]
 
 
-def _compare(
-    expected: Sequence[Detection], found: Sequence[Detection], *, clear_of_floor: float
-) -> _Comparison:
+def _compare(checkpoint: Seen, exported: Seen, *, clear_of_floor: float) -> _Comparison:
+    expected, found = checkpoint.detections, exported.detections
     targets = [LabelledBox(one.class_index, one.x1, one.y1, one.x2, one.y2) for one in expected]
     pairs = [
         (partner, row)
         for row, partner in enumerate(match(found, targets, iou=MIN_OVERLAP))
         if partner is not None
         and abs(expected[partner].score - found[row].score) <= SCORE_TOLERANCE
+        and _shapes_agree(checkpoint, partner, exported, row)
     ]
     alone = _without(expected, {partner for partner, _ in pairs})
     alone += _without(found, {row for _, row in pairs})
     n_alone = sum(one.score >= clear_of_floor for one in alone)
     alike = [(expected[partner], found[row]) for partner, row in pairs]
     return _Comparison(2 * len(pairs) + n_alone, alike)
+
+
+def _with_area(answer: ParityAnswer) -> Seen:
+    rows = [i for i, one in enumerate(answer.detections) if one.x1 < one.x2 and one.y1 < one.y2]
+    shapes = [answer.shapes[row] for row in rows if row < len(answer.shapes)]
+    return Seen([answer.detections[row] for row in rows], shapes)
+
+
+def _shapes_agree(checkpoint: Seen, index: int, exported: Seen, row: int) -> bool:
+    if index >= len(checkpoint.shapes) or row >= len(exported.shapes):
+        return len(checkpoint.shapes) == len(exported.shapes) == 0
+    one = checkpoint.detections[index]
+    reach_px = SHAPE_REACH * max(one.x2 - one.x1, one.y2 - one.y1)
+    return not disagreement(
+        checkpoint.shapes[index],
+        exported.shapes[row],
+        reach_px=reach_px,
+        min_overlap=MIN_OVERLAP,
+    )
 
 
 def _without(detections: Sequence[Detection], rows: set[int]) -> list[Detection]:

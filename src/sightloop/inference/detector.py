@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from sightloop.contracts.bundle import Bundle, Detection, Thresholds
+from sightloop.inference.classification import center_crop, seen_classes
 from sightloop.inference.errors import ModelMismatch
 from sightloop.inference.geometry import Placement, place, to_image
 from sightloop.inference.heads import Found, read_head
 from sightloop.inference.images import Picture
+from sightloop.inference.keypoints import keypoints_of
 from sightloop.inference.letterbox import letterbox, to_tensor
+from sightloop.inference.masks import encode_mask, masks_of
 from sightloop.inference.model_file import ModelFacts, facts_of
-from sightloop.inference.runtime import OnnxSession
+from sightloop.inference.rotated import read_turned, seen_turned
+from sightloop.inference.runtime import OnnxSession, Session
+from sightloop.inference.seen import Seen
 
 FLOOR = 0.05
 """Lowest score that `detect` returns unless told: measures look below the reporting threshold."""
 
 
 class Detector:
-    """A loaded model and how to use it. `detect` may be called from several threads."""
+    """A loaded model of any task and how to use it. May be called from several threads."""
 
-    def __init__(self, session: OnnxSession, facts: ModelFacts, thresholds: Thresholds) -> None:
+    def __init__(self, session: Session, facts: ModelFacts, thresholds: Thresholds) -> None:
         self._session = session
         self.facts = facts
         self.thresholds = thresholds
@@ -36,17 +45,65 @@ class Detector:
         Raises:
             BrokenAnswer: the model computes something that is not a score, a box or a class.
         """
-        height_px, width_px = picture.shape[:2]
-        placement = place(width_px, height_px, into=self.facts.input)
-        tensor = to_tensor(letterbox(picture, placement, into=self.facts.input))
+        return self.look(picture, score_floor=score_floor, shapes_from=math.inf).detections
+
+    def look(
+        self, picture: Picture, *, score_floor: float = FLOOR, shapes_from: float | None = None
+    ) -> Seen:
+        """What `detect` returns, and what else the model's task tells of the best objects.
+
+        Args:
+            picture: upright.
+            score_floor: lowest score of an object.
+            shapes_from: lowest score of an object whose shape is computed; the threshold from
+                which objects are reported, unless given. Of those, one whose mask has no pixel is
+                left out.
+
+        Raises:
+            BrokenAnswer: the model computes something that is not a score, a box or a class.
+        """
+        if shapes_from is None:
+            shapes_from = self.thresholds.score
+        facts, height_px, width_px = self.facts, picture.shape[0], picture.shape[1]
+        if facts.task == "classify":
+            (output,) = self._session.run(to_tensor(center_crop(picture, into=facts.input)))
+            return seen_classes(
+                output,
+                width_px=width_px,
+                height_px=height_px,
+                score_floor=score_floor,
+                thresholds=self.thresholds,
+            )
+        placement = place(width_px, height_px, into=facts.input)
+        outputs = self._session.run(to_tensor(letterbox(picture, placement, into=facts.input)))
+        n_classes = len(facts.class_names)
+        if facts.task == "obb":
+            turned = read_turned(
+                outputs[0],
+                facts.head,
+                n_classes=n_classes,
+                score_floor=score_floor,
+                thresholds=self.thresholds,
+            )
+            return seen_turned(turned, placement)
         found = read_head(
-            self._session.run(tensor),
-            self.facts.head,
-            n_classes=len(self.facts.class_names),
+            outputs[0],
+            facts.head,
+            n_classes=n_classes,
             score_floor=score_floor,
             thresholds=self.thresholds,
         )
-        return _detections_of(found, placement)
+        objects = _objects_of(found, placement)
+        if facts.task == "detect" or math.isinf(shapes_from):
+            return Seen(objects.detections)
+        n_shapes = sum(one.score >= shapes_from for one in objects.detections)
+        extras = found.extras[objects.rows[:n_shapes]]
+        if facts.task == "pose":
+            return Seen(
+                objects.detections,
+                keypoints_of(extras, placement, keypoint_shape=facts.keypoint_shape),
+            )
+        return _with_masks(objects, extras, outputs[1][0], placement)
 
 
 def open_detector(
@@ -55,7 +112,7 @@ def open_detector(
     """The bundle's model, ready; `spinning` and `arena` as `OnnxSession`.
 
     Raises:
-        ForeignModel: the file is no detection model.
+        ForeignModel: the file is no model of a known task.
         ModelMismatch: it is one, but not as the bundle describes it.
     """
     session = OnnxSession(model_file, threads=threads, spinning=spinning, arena=arena)
@@ -63,6 +120,8 @@ def open_detector(
     promised = {
         "classes": (bundle.class_names, facts.class_names),
         "head": (bundle.head, facts.head),
+        "task": (bundle.task, facts.task),
+        "keypoints": (bundle.keypoint_shape, facts.keypoint_shape),
         # The file does not say how its pictures were padded, so the bundle is believed.
         "input": (bundle.input, _with_padding(facts, bundle.input.pad_value).input),
     }
@@ -85,7 +144,7 @@ def open_model(
     """A model file on its own, before a bundle exists; its metadata alone says how to use it.
 
     Raises:
-        ForeignModel: the file is no detection model.
+        ForeignModel: the file is no model of a known task.
     """
     session = OnnxSession(model_file, threads=threads, spinning=spinning, arena=arena)
     return Detector(session, facts_of(session, file=str(model_file)), thresholds)
@@ -102,12 +161,41 @@ def _with_padding(facts: ModelFacts, pad_value: int) -> ModelFacts:
     )
 
 
-def _detections_of(found: Found, placement: Placement) -> list[Detection]:
+class _Objects(NamedTuple):
+    """Boxes of the picture that have an area, and the rows of `Found` they came from."""
+
+    detections: list[Detection]
+    rows: list[int]
+
+
+def _objects_of(found: Found, placement: Placement) -> _Objects:
     corners_px = to_image(found.corners_px, placement)
-    return [
-        Detection(int(class_index), float(score), x1, y1, x2, y2)
-        for class_index, score, (x1, y1, x2, y2) in zip(
-            found.classes, found.scores, corners_px.tolist(), strict=True
-        )
-        if x1 < x2 and y1 < y2
+    detections, rows = [], []
+    for row, (class_index, score, (x1, y1, x2, y2)) in enumerate(
+        zip(found.classes, found.scores, corners_px.tolist(), strict=True)
+    ):
+        if x1 < x2 and y1 < y2:
+            detections.append(Detection(int(class_index), float(score), x1, y1, x2, y2))
+            rows.append(row)
+    return _Objects(detections, rows)
+
+
+def _with_masks(
+    objects: _Objects,
+    coefficients: NDArray[np.float32],
+    prototypes: NDArray[np.float32],
+    placement: Placement,
+) -> Seen:
+    n_shapes = len(coefficients)
+    corners = [(one.x1, one.y1, one.x2, one.y2) for one in objects.detections[:n_shapes]]
+    corners_px = np.array(corners, dtype=np.float32).reshape(-1, 4)
+    parts = masks_of(coefficients, prototypes, corners_px, placement)
+    size = {"height_px": placement.picture_height_px, "width_px": placement.picture_width_px}
+    seen = [
+        (one, encode_mask(part, **size))
+        for one, part in zip(objects.detections, parts, strict=False)
+        if part.pixels.any()
     ]
+    return Seen(
+        [*(one for one, _ in seen), *objects.detections[n_shapes:]], [mask for _, mask in seen]
+    )

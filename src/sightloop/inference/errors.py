@@ -27,7 +27,7 @@ class UnreadableImage(BadInput):
 
 
 class ForeignModel(BadInput):
-    """The file is not a detection model whose inputs and outputs Sightloop understands."""
+    """The file is not a model whose inputs and outputs Sightloop understands."""
 
     code = "INFER-010"
 

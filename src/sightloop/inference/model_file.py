@@ -1,4 +1,4 @@
-"""What an exported detection model says of itself: its input, its head, its classes, its licence.
+"""What an exported model says of itself: its input, its head, its classes, its licence.
 
 Ultralytics writes these facts into the file's metadata; the shapes must tell the same story, and a
 file that contradicts itself or leaves a dimension open is refused rather than guessed at.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -16,6 +17,7 @@ from sightloop.contracts.bundle import HeadLayout, ModelInput, Task
 from sightloop.inference.errors import ForeignModel
 from sightloop.inference.runtime import OnnxSession, Port
 
+TASKS: tuple[Task, ...] = get_args(Task)
 _EXPORT_AGAIN = "export it with Ultralytics, format 'onnx', batch 1, dynamic=False"
 
 
@@ -26,6 +28,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     input: ModelInput
     head: HeadLayout
     class_names: list[str]
+    keypoint_shape: tuple[int, int] = (0, 0)
+    """Keypoints of an object and numbers of each, of the task `pose`."""
     declared_licence: str
     """As the exporter wrote it; empty when it wrote none."""
     engine_version: str
@@ -36,7 +40,7 @@ def read_model_facts(model_file: Path) -> ModelFacts:
     """The facts of this file; it is loaded but not run.
 
     Raises:
-        ForeignModel: it is no ONNX file, no detection model, or contradicts itself.
+        ForeignModel: it is no ONNX file, no model of a known task, or contradicts itself.
     """
     return facts_of(OnnxSession(model_file, threads=1, optimised=False), file=str(model_file))
 
@@ -45,7 +49,7 @@ def facts_of(session: OnnxSession, *, file: str) -> ModelFacts:
     """The facts of a loaded file, which is called `file` in errors.
 
     Raises:
-        ForeignModel: it is no detection model, or contradicts itself.
+        ForeignModel: it is no model of a known task, or contradicts itself.
     """
     try:
         return _facts_of(session)
@@ -65,28 +69,39 @@ class _Foreign(Exception):
 
 def _facts_of(session: OnnxSession) -> ModelFacts:
     metadata = session.metadata
-    _check_kind(metadata)
+    task = _task_of(metadata)
     class_names = _class_names(metadata)
     model_input = _input_of(session.inputs, metadata)
+    keypoint_shape = _keypoint_shape(metadata) if task == "pose" else (0, 0)
+    if task == "classify":
+        model_input = msgspec.structs.replace(model_input, fit="center_crop")
+        head = _probabilities(session.outputs, n_classes=len(class_names))
+    else:
+        n_extra = _n_extra(task, session.outputs, model_input, keypoint_shape)
+        head = _head_of(session.outputs, metadata, n_classes=len(class_names), n_extra=n_extra)
     return ModelFacts(
-        task="detect",
+        task=task,
         input=model_input,
-        head=_head_of(session.outputs, metadata, n_classes=len(class_names)),
+        head=head,
         class_names=class_names,
+        keypoint_shape=keypoint_shape,
         declared_licence=metadata.get("license", ""),
         engine_version=metadata.get("version", ""),
     )
 
 
-def _check_kind(metadata: Mapping[str, str]) -> None:
-    task = metadata.get("task")
-    if task is None:
+def _task_of(metadata: Mapping[str, str]) -> Task:
+    named = metadata.get("task")
+    if named is None:
         raise _Foreign("its metadata does not name a task")
-    if task != "detect":
-        raise _Foreign(f"its task is {task!r}", "Sightloop runs models of the task 'detect'")
+    task = next((one for one in TASKS if one == named), None)
+    if task is None:
+        known = ", ".join(TASKS)
+        raise _Foreign(f"its task is {named!r}", f"Sightloop runs models of the tasks {known}")
     for key, wanted in (("batch", 1), ("channels", 3)):
         if key in metadata and _literal(metadata, key) != wanted:
             raise _Foreign(f"its {key} is {metadata[key]}, not {wanted}")
+    return task
 
 
 def _class_names(metadata: Mapping[str, str]) -> list[str]:
@@ -114,29 +129,63 @@ def _input_of(inputs: list[Port], metadata: Mapping[str, str]) -> ModelInput:
     return ModelInput(width_px=width_px, height_px=height_px)
 
 
-def _head_of(outputs: list[Port], metadata: Mapping[str, str], *, n_classes: int) -> HeadLayout:
+def _head_of(
+    outputs: list[Port], metadata: Mapping[str, str], *, n_classes: int, n_extra: int
+) -> HeadLayout:
     """`end2end` decides, for (1, 6, n) fits a raw head of two classes and looks like the other."""
-    if len(outputs) != 1:
-        raise _Foreign(f"it has {len(outputs)} outputs, not one")
     sizes = _fixed_shape(outputs[0])
     end_to_end = _literal(metadata, "end2end")
     if not isinstance(end_to_end, bool):
         raise _Foreign("its metadata does not say whether its head is end to end")
     if len(sizes) == 3 and sizes[0] == 1:
-        if end_to_end and sizes[2] == 6:
+        if end_to_end and sizes[2] == 6 + n_extra:
             return "end_to_end"
-        if not end_to_end and sizes[1] == 4 + n_classes:
+        if not end_to_end and sizes[1] == 4 + n_classes + n_extra:
             return "raw"
-        if sizes[2] == 6:
+        if sizes[2] == 6 + n_extra:
             raise _Foreign(
                 "suppression with fixed thresholds is built into it",
                 "export it with nms=False or without the argument nms",
             )
-    wanted = "(1, k, 6)" if end_to_end else f"(1, {4 + n_classes}, n)"
+    wanted = f"(1, k, {6 + n_extra})" if end_to_end else f"(1, {4 + n_classes + n_extra}, n)"
     raise _Foreign(
         f"its output has the shape {sizes}, but {n_classes} classes and "
         f"end2end={end_to_end} make {wanted}"
     )
+
+
+def _n_extra(
+    task: Task, outputs: list[Port], model_input: ModelInput, keypoint_shape: tuple[int, int]
+) -> int:
+    """Numbers of an object beside its box, score and class."""
+    n_outputs = 2 if task == "segment" else 1
+    if len(outputs) != n_outputs:
+        wanted = "two" if task == "segment" else "one"
+        raise _Foreign(f"it has {len(outputs)} outputs, not {wanted}")
+    if task != "segment":
+        return {"obb": 1, "pose": keypoint_shape[0] * keypoint_shape[1]}.get(task, 0)
+    sizes = _fixed_shape(outputs[1])
+    quarter = [model_input.height_px // 4, model_input.width_px // 4]
+    if len(sizes) != 4 or sizes[0] != 1 or sizes[2:] != quarter:
+        raise _Foreign(f"its masks have the shape {sizes}, not [1, n, {quarter[0]}, {quarter[1]}]")
+    return sizes[1]
+
+
+def _keypoint_shape(metadata: Mapping[str, str]) -> tuple[int, int]:
+    match _literal(metadata, "kpt_shape"):
+        case [int(count), 2 | 3 as dims] if count > 0:
+            return count, dims
+        case other:
+            raise _Foreign(f"its kpt_shape is {other}, not a number of keypoints and 2 or 3")
+
+
+def _probabilities(outputs: list[Port], *, n_classes: int) -> HeadLayout:
+    if len(outputs) != 1:
+        raise _Foreign(f"it has {len(outputs)} outputs, not one")
+    sizes = _fixed_shape(outputs[0])
+    if sizes != [1, n_classes]:
+        raise _Foreign(f"its output has the shape {sizes}, not [1, {n_classes}]")
+    return "probabilities"
 
 
 def _fixed_shape(port: Port) -> list[int]:

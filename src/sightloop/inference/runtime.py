@@ -6,14 +6,14 @@ This module alone knows ONNX Runtime; it says in our words what it cannot load o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sightloop.inference.errors import ForeignModel
 RUNTIME_NAME = f"onnxruntime {version('onnxruntime')} cpu"
 """What an evaluation writes down as the runtime it measured."""
 
+CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
 
 
@@ -59,6 +60,18 @@ class Port(NamedTuple):
     dtype: str
 
 
+class Session(Protocol):
+    """A model file that is loaded by some runtime. `run` may be called from several threads."""
+
+    def run(self, tensor: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Every output for this input, in the order the file declares them.
+
+        Raises:
+            ForeignModel: the file's own operations fail on it.
+        """
+        ...
+
+
 class OnnxSession:
     """A loaded file. `run` may be called from several threads; they share the session's threads.
 
@@ -74,6 +87,7 @@ class OnnxSession:
         spinning: bool = False,
         arena: bool = True,
         optimised: bool = True,
+        providers: Sequence[str] = (CPU_PROVIDER,),
     ) -> None:
         """Load the file.
 
@@ -85,6 +99,7 @@ class OnnxSession:
                 are shared, so it is off.
             arena: keep freed tensors for the next run. Off saves no memory at fixed shapes.
             optimised: False loads twice as fast and runs slower, for looking at a file only.
+            providers: ONNX Runtime's names of what may run the file, the first that can does.
 
         Raises:
             ForeignModel: there is no such file, or ONNX Runtime cannot load it.
@@ -104,10 +119,10 @@ class OnnxSession:
         self._file = str(model_file)
         with self._translated("ONNX Runtime cannot load it"):
             self._session = onnxruntime.InferenceSession(
-                self._file, options, providers=["CPUExecutionProvider"]
+                self._file, options, providers=[*providers]
             )
         self._input_name = self._session.get_inputs()[0].name
-        self._output_names = [self._session.get_outputs()[0].name]
+        self._output_names = [port.name for port in self._session.get_outputs()]
 
     @property
     def inputs(self) -> list[Port]:
@@ -124,15 +139,15 @@ class OnnxSession:
         """What the exporter wrote into the file."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output for this input.
+    def run(self, tensor: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Every output for this input, in the declared order.
 
         Raises:
             ForeignModel: the file's own operations fail on it.
         """
         with self._translated("running it fails"):
             outputs = self._session.run(self._output_names, {self._input_name: tensor})
-        return np.asarray(outputs[0], dtype=np.float32)
+        return [np.asarray(output, dtype=np.float32) for output in outputs]
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:

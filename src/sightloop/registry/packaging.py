@@ -20,9 +20,10 @@ from sightloop.datasets.values import Sample, Split, strata_of
 from sightloop.evaluation.answers import evaluate_images
 from sightloop.evaluation.values import ImageAnswer
 from sightloop.inference.descriptor import descriptor
-from sightloop.inference.detector import FLOOR, open_model, reported
+from sightloop.inference.detector import FLOOR, Detector, open_model
 from sightloop.inference.images import decode_picture
 from sightloop.inference.novelty import choose_looks
+from sightloop.inference.seen import golden_image
 from sightloop.kernel.actors import Permission, require, step_actor
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
@@ -76,7 +77,7 @@ def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelV
         BadModelName: the model cannot be called that.
         RunUnknown: there is no such run.
         RunNotPackable: it did not finish, or left no exported file.
-        ForeignModel: its file is no detection model.
+        ForeignModel: its file is no model of a known task.
         ClassesDiffer: its file has other classes than its dataset commit.
         NothingUnseen: no labelled image was held back from training.
     """
@@ -184,20 +185,19 @@ def _build_manifest(
     golden = choose_golden(images, thresholds=thresholds)
     return Bundle(
         model=model,
+        task=facts.task,
         class_ids=[*taxonomy.class_ids],
         class_names=facts.class_names,
         input=facts.input,
         head=facts.head,
+        keypoint_shape=facts.keypoint_shape,
         thresholds=thresholds,
         model_file=MODEL_FILE,
         files=[
             _file(workspace, MODEL_FILE, origin.model_file),
             *(_file(workspace, _golden_name(one.sample), one.sample.image) for one in golden),
         ],
-        golden=[
-            GoldenImage(_golden_name(one.sample), reported(one.detections, thresholds))
-            for one in golden
-        ],
+        golden=[_golden_image(workspace, one.sample, detector, thresholds) for one in golden],
         reference=build_reference(images, looks=_looks(workspace, origin, progress)),
         declared_licence=facts.declared_licence or run.outputs.get("declared_licence", ""),
         engine=f"{run.training.engine} {facts.engine_version or run.training.engine_version}",
@@ -205,6 +205,15 @@ def _build_manifest(
         run=run.id,
         created_at_ms=workspace.clock.now_ms(),
     )
+
+
+def _golden_image(
+    workspace: Workspace, sample: Sample, detector: Detector, thresholds: Thresholds
+) -> GoldenImage:
+    """What the file itself finds in the image, shapes included, as a device must find it."""
+    picture = decode_picture(workspace.blobs.read(sample.image), name=sample.file_name)
+    seen = detector.look(picture, shapes_from=thresholds.score)
+    return golden_image(_golden_name(sample), seen, thresholds)
 
 
 def _looks(

@@ -10,16 +10,16 @@ import numpy as np
 from sightloop.contracts.bundle import (
     Bundle,
     BundleFile,
-    GoldenImage,
-    ModelInput,
     Reference,
     ReferenceLoss,
     ReferenceMeasure,
+    Task,
     Thresholds,
 )
 from sightloop.contracts.decode import encode
 from sightloop.kernel.digests import Digest, digest_of
 from sightloop.testing.models import DEFAULT_LEVEL, draw_blob_image, write_blob_model
+from sightloop.testing.task_models import write_task_model
 
 CLASSES = ("scratch", "dent")
 SIZE_PX = 64
@@ -48,6 +48,7 @@ def make_toy_bundle(
     folder: Path,
     *,
     model: str = "blobs",
+    task: Task = "detect",
     threshold_level: float = DEFAULT_LEVEL,
     created_at_ms: int = 1_700_000_000_000,
     n_golden: int = 2,
@@ -59,13 +60,19 @@ def make_toy_bundle(
     model.
     """
     # Slow to load, and most tests of `testing` need neither.
-    from sightloop.inference.detector import open_model, reported
+    from sightloop.inference.detector import open_model
     from sightloop.inference.histograms import count_bins, quantile_edges
     from sightloop.inference.images import decode_picture
     from sightloop.inference.measures import MEASURES, measure
+    from sightloop.inference.seen import golden_image
 
     model_file = folder / "model.onnx"
-    write_blob_model(model_file, classes=CLASSES, size_px=SIZE_PX, threshold_level=threshold_level)
+    if task == "detect":
+        write_blob_model(
+            model_file, classes=CLASSES, size_px=SIZE_PX, threshold_level=threshold_level
+        )
+    else:
+        write_task_model(model_file, task, classes=CLASSES, size_px=SIZE_PX)
     thresholds = Thresholds(score=0.5)
     detector = open_model(model_file, thresholds=thresholds, threads=1)
     rng = np.random.default_rng(7)
@@ -76,7 +83,7 @@ def make_toy_bundle(
         picture = decode_picture(content, name="golden")
         name = f"golden/{index}.jpg"
         files[name] = content
-        golden.append(GoldenImage(name, reported(detector.detect(picture), thresholds)))
+        golden.append(golden_image(name, detector.look(picture), thresholds))
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     for _ in range(n_reference):
         content = draw_blob_image(rng, n_classes=len(CLASSES)).content
@@ -92,10 +99,12 @@ def make_toy_bundle(
         measures.append(ReferenceMeasure(name, edges, {"": counts, STRATUM: counts}))
     manifest = Bundle(
         model=model,
+        task=task,
         class_ids=[f"class_{index}" for index in range(len(CLASSES))],
         class_names=list(CLASSES),
-        input=ModelInput(SIZE_PX, SIZE_PX),
-        head="end_to_end",
+        input=detector.facts.input,
+        head=detector.facts.head,
+        keypoint_shape=detector.facts.keypoint_shape,
         thresholds=thresholds,
         model_file="model.onnx",
         files=[

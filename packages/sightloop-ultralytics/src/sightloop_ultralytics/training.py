@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from sightloop.contracts.bundle import Task
 from sightloop.contracts.job import Job
 from sightloop_ultralytics.cancelling import Cancellation
 from sightloop_ultralytics.dataset_tree import DatasetTree
@@ -39,12 +41,17 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     """Smaller than asked for where a GPU's memory was too small for the first batches."""
 
 
-def load_model(weights: str) -> YOLO:
+TRAINED_TASKS: tuple[Task, ...] = ("detect",)
+"""Views hold boxes; a checkpoint of any task can be exported."""
+EXPORTED_TASKS: tuple[Task, ...] = get_args(Task)
+
+
+def load_model(weights: str, *, tasks: Sequence[Task] = TRAINED_TASKS) -> YOLO:
     """The model to start from.
 
     Raises:
         WeightsDamaged: the file is no checkpoint of Ultralytics.
-        WrongTask: it is one, of a model that does not detect.
+        WrongTask: it is one, of a task that is not among `tasks`.
     """
     from ultralytics.models import YOLO  # takes seconds, and only after the environment is secluded
 
@@ -52,7 +59,7 @@ def load_model(weights: str) -> YOLO:
         model = YOLO(weights)
     except Exception as error:  # a damaged pickle can raise anything at all
         raise WeightsDamaged(weights=weights, problem=f"{type(error).__name__}: {error}") from error
-    if model.task != "detect":
+    if model.task not in tasks:
         raise WrongTask(weights=weights, task=str(model.task))
     return model
 
