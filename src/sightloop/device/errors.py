@@ -372,6 +372,18 @@ class DeadlinePassed(Unavailable):
         super().__init__(f"no answer within {limit_s:g} s; repeat the request", limit_s=limit_s)
 
 
+class WaitedTooLong(Unavailable):
+    """The request waited for a worker until its time was up; nobody looked at it."""
+
+    code = "DEV-068"
+
+    def __init__(self, *, limit_s: float) -> None:
+        super().__init__(
+            f"no worker was free within {limit_s:g} s; send fewer at once and repeat this one",
+            limit_s=limit_s,
+        )
+
+
 class NoModelYet(Unavailable):
     """The slot runs nothing so far."""
 

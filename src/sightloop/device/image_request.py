@@ -42,5 +42,11 @@ class ImageRequest:
     admitted_at_ms: int
     admitted_s: float
     answer: asyncio.Future[Prediction]
+    timeout_s: float | None = None
+    """How long the client lets it wait for a worker; None leaves it to the settings."""
+    sent_s: float | None = None
+    """When a worker got it last; None while it waits."""
+    alone: bool = False
+    """Whether it is looked at without others: a worker was lost over it and its companions."""
     n_sends: int = 0
     """How many workers were lost while they looked at it."""

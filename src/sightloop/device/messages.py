@@ -31,6 +31,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     strata: list[str]
     """Of the streams it will serve: only their reference ranks are of interest."""
     redaction: str
+    max_batch: int
+    """Images that may come at once, where the model takes several."""
+    background: bool
+    """Give way to everything else on this machine: nobody waits for these answers."""
     n_buffers: int
     buffer_bytes: int
 
@@ -45,6 +49,12 @@ class Look(msgspec.Struct, frozen=True, tag=True):
     """Of the stream it came from, whose looks it is compared with."""
 
 
+class LookTogether(msgspec.Struct, frozen=True, tag=True):
+    """Find objects in all of these, in one run of the model; each gets a message of its own."""
+
+    looks: list[Look]
+
+
 class Redact(msgspec.Struct, frozen=True, tag=True):
     """Replace the image in this buffer by its redacted form."""
 
@@ -57,7 +67,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """Finish what was asked before, then end."""
 
 
-ToWorker = Start | Look | Redact | Stop
+ToWorker = Start | Look | LookTogether | Redact | Stop
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -65,6 +75,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     task: Task
     class_names: list[str]
+    takes_several: bool
+    """Whether the model looks at several images in one run."""
     reference: ReferenceFacts
 
 

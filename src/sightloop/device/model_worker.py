@@ -30,6 +30,7 @@ from sightloop.device.messages import (
     Frames,
     FromWorker,
     Look,
+    LookTogether,
     NotAnswered,
     Observed,
     Ready,
@@ -43,7 +44,7 @@ from sightloop.device.messages import (
     read_to_worker,
 )
 from sightloop.device.windows import MeasureFacts, ReferenceFacts, on_grid
-from sightloop.inference.containers import read_outline
+from sightloop.inference.containers import Outline, read_outline
 from sightloop.inference.descriptor import descriptor
 from sightloop.inference.detector import Detector, open_detector, reported
 from sightloop.inference.errors import UnreadableImage
@@ -51,6 +52,7 @@ from sightloop.inference.histograms import bin_of, mid_ranks
 from sightloop.inference.images import Picture, decode_picture
 from sightloop.inference.measures import MEASURES, measure
 from sightloop.inference.novelty import NOVELTY, Looks, novelty
+from sightloop.inference.seen import Seen
 from sightloop.inference.uncertainty import uncertainty
 from sightloop.kernel.errors import Damaged, SightloopError
 
@@ -80,6 +82,8 @@ def main(arguments: list[str]) -> int:
     start = next(messages, None)
     if not isinstance(start, Start):
         return 1  # The supervisor died before it said what this worker is for.
+    if start.background:
+        os.nice(_MOST_NICE)
     buffers = Buffers(start.n_buffers, start.buffer_bytes, descriptor=int(arguments[1]))
     try:
         model = load_model(start)
@@ -92,13 +96,16 @@ def main(arguments: list[str]) -> int:
         Ready(
             task=model.bundle.task,
             class_names=model.bundle.class_names,
+            takes_several=model.detector.facts.takes_several,
             reference=reference_facts(model.bundle, strata=start.strata),
         )
     )
     for message in messages:
         match message:
             case Look():
-                _look(model, message, buffers, channel, max_pixels=start.max_pixels)
+                _look(model, [message], buffers, channel, max_pixels=start.max_pixels)
+            case LookTogether():
+                _look(model, message.looks, buffers, channel, max_pixels=start.max_pixels)
             case Redact():
                 channel.send(_redacted(redaction, message, buffers))
             case Stop():
@@ -136,8 +143,11 @@ def load_model(start: Start) -> Model:
     model_file = file_path(folder, bundle.model_file)
     detector = open_detector(model_file, bundle, threads=start.threads)
     shape = (bundle.input.height_px, bundle.input.width_px, 3)
+    grey = np.full(shape, bundle.input.pad_value, np.uint8)
     for _ in range(N_WARM_UP):
-        detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
+        detector.detect(grey)
+    if detector.facts.takes_several:
+        detector.look_at_several([grey] * start.max_batch)
     for golden in bundle.golden:
         check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
     return Model(
@@ -221,28 +231,68 @@ def load_redaction(entry: str) -> Redaction | None:
     return checked
 
 
-def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_pixels: int) -> None:
-    content = buffers.read(look.buffer, look.n_bytes)
+class _Decoded(NamedTuple):
+    look: Look
+    picture: Picture
+
+
+def _look(
+    model: Model, looks: list[Look], buffers: Buffers, channel: Channel, *, max_pixels: int
+) -> None:
+    """Answer each, in their order; no more than `max_pixels` are decoded at a time."""
+    together: list[_Decoded] = []
+    n_pixels = 0
+    for look in looks:
+        try:
+            content = buffers.read(look.buffer, look.n_bytes)
+            outline = _outline(content, max_pixels=max_pixels)
+            n_more = outline.width_px * outline.height_px
+            if together and n_pixels + n_more > max_pixels:
+                _answer(model, together, channel)
+                together, n_pixels = [], 0
+            together.append(_Decoded(look, decode_picture(content, name="sent")))
+            n_pixels += n_more
+        except SightloopError as error:
+            _refuse(look, error, channel)
+    if together:
+        _answer(model, together, channel)
+
+
+def _answer(model: Model, together: list[_Decoded], channel: Channel) -> None:
+    pictures = [one.picture for one in together]
     try:
-        picture = _decode(content, max_pixels=max_pixels)
-        seen = model.detector.look(picture)
+        all_seen = model.detector.look_at_several(pictures)
     except SightloopError as error:
-        unreadable = isinstance(error, UnreadableImage)
-        channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
+        for one in together:
+            _refuse(one.look, error, channel)
         return
-    height_px, width_px = picture.shape[:2]
+    answered = []
+    for one, seen in zip(together, all_seen, strict=True):
+        if isinstance(seen, SightloopError):
+            _refuse(one.look, seen, channel)
+        else:
+            channel.send(_answer_of(model, one, seen))
+            answered.append((one, seen))
+    for one, seen in answered:  # every client has its answer before any bookkeeping
+        channel.send(_observed(model, one.look, one.picture, seen.detections))
+
+
+def _answer_of(model: Model, one: _Decoded, seen: Seen) -> Answer:
+    height_px, width_px = one.picture.shape[:2]
     told = reported(seen.detections, model.bundle.thresholds)
-    channel.send(
-        Answer(
-            id=look.id,
-            width_px=width_px,
-            height_px=height_px,
-            detections=told,
-            shapes=list(seen.shapes[: len(told)]),
-            probabilities=list(seen.probabilities),
-        )
+    return Answer(
+        id=one.look.id,
+        width_px=width_px,
+        height_px=height_px,
+        detections=told,
+        shapes=list(seen.shapes[: len(told)]),
+        probabilities=list(seen.probabilities),
     )
-    channel.send(_observed(model, look, picture, seen.detections))
+
+
+def _refuse(look: Look, error: SightloopError, channel: Channel) -> None:
+    unreadable = isinstance(error, UnreadableImage)
+    channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
 
 
 def _blame_of(error: SightloopError) -> Blame:
@@ -251,14 +301,14 @@ def _blame_of(error: SightloopError) -> Blame:
     return "settings" if isinstance(error, BadRedaction) else "bundle"
 
 
-def _decode(content: bytes, *, max_pixels: int) -> Picture:
+def _outline(content: bytes, *, max_pixels: int) -> Outline:
     outline = read_outline(content, name="sent")
     n_pixels = outline.width_px * outline.height_px
     if n_pixels > max_pixels:
         raise UnreadableImage(
             name="sent", problem=f"has {n_pixels} pixels, more than the {max_pixels} allowed here"
         )
-    return decode_picture(content, name="sent")
+    return outline
 
 
 def _observed(model: Model, look: Look, picture: Picture, detections: list[Detection]) -> Observed:
@@ -303,6 +353,7 @@ def _end_with_parent() -> None:
 
 
 _PR_SET_PDEATHSIG = 1
+_MOST_NICE = 19
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
