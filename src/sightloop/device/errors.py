@@ -331,6 +331,18 @@ class SlowBody(BadInput):
         )
 
 
+class NotDrawn(BadInput):
+    """The image was answered, but no picture of the answer can be given."""
+
+    code = "DEV-055"
+    http_status = 422
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(
+            f"the answer cannot be drawn: {problem}; ask without drawn=1", problem=problem
+        )
+
+
 class MalformedBody(BadInput):
     """The body is not what its headers say."""
 

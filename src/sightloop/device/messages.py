@@ -47,6 +47,8 @@ class Look(msgspec.Struct, frozen=True, tag=True):
     n_bytes: int
     stratum: str
     """Of the stream it came from, whose looks it is compared with."""
+    draws_answer: bool = False
+    """Whether somebody wants to see the image with the answer in it."""
 
 
 class LookTogether(msgspec.Struct, frozen=True, tag=True):
@@ -101,6 +103,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Of every class, of a model that classifies."""
 
 
+class Drawn(msgspec.Struct, frozen=True, tag=True):
+    """The buffer now holds a JPEG with the answer in it; or nothing, for the reason given."""
+
+    id: int
+    n_bytes: int
+    problem: str
+
+
 class NotAnswered(msgspec.Struct, frozen=True, tag=True):
     """There are no detections to tell: the image is unreadable, or the model computed nonsense."""
 
@@ -137,7 +147,9 @@ class RedactionFailed(msgspec.Struct, frozen=True, tag=True):
     problem: str
 
 
-FromWorker = Ready | CannotStart | Answer | NotAnswered | Observed | Redacted | RedactionFailed
+FromWorker = (
+    Ready | CannotStart | Answer | Drawn | NotAnswered | Observed | Redacted | RedactionFailed
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -123,6 +123,11 @@ class ModelSlot:
         """Process that answers; 0 when there is none."""
         return self._worker.pid if self._worker else 0
 
+    @property
+    def worker_resident_bytes(self) -> int:
+        """Memory of that process now; 0 when there is none."""
+        return self._worker.resident_bytes() if self._worker else 0
+
     async def ask(self, request: ImageRequest) -> Prediction:
         """What a worker finds in the image.
 
@@ -133,7 +138,11 @@ class ModelSlot:
             ImageUnreadable: the bytes are no image.
             UnknownModel: the version it was for was replaced while it waited.
         """
-        self._refuse_what_cannot_wait()
+        try:
+            self._refuse_what_cannot_wait()
+        except SightloopError as error:
+            self.counts.n_refused[error.code] += 1
+            raise
         self._waiting.append(request)
         self._feed()
         timer = None
@@ -247,9 +256,8 @@ class ModelSlot:
     def close_health_window(self) -> None:
         """Send what happened since the last time."""
         if self.health is not None:
-            resident_bytes = self._worker.resident_bytes() if self._worker else 0
             body = self.health.close_window(
-                at_ms=self._clock.now_ms(), resident_bytes=resident_bytes
+                at_ms=self._clock.now_ms(), resident_bytes=self.worker_resident_bytes
             )
             if body is not None:
                 self._post.put(body)

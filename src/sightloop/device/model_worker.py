@@ -27,6 +27,7 @@ from sightloop.device.golden import golden_difference
 from sightloop.device.messages import (
     Answer,
     CannotStart,
+    Drawn,
     Frames,
     FromWorker,
     Look,
@@ -100,12 +101,13 @@ def main(arguments: list[str]) -> int:
             reference=reference_facts(model.bundle, strata=start.strata),
         )
     )
+    looking = Looking(buffers, channel, redaction=redaction, max_pixels=start.max_pixels)
     for message in messages:
         match message:
             case Look():
-                _look(model, [message], buffers, channel, max_pixels=start.max_pixels)
+                looking(model, [message])
             case LookTogether():
-                _look(model, message.looks, buffers, channel, max_pixels=start.max_pixels)
+                looking(model, message.looks)
             case Redact():
                 channel.send(_redacted(redaction, message, buffers))
             case Stop():
@@ -233,48 +235,84 @@ def load_redaction(entry: str) -> Redaction | None:
 
 class _Decoded(NamedTuple):
     look: Look
+    content: bytes
     picture: Picture
 
 
-def _look(
-    model: Model, looks: list[Look], buffers: Buffers, channel: Channel, *, max_pixels: int
-) -> None:
-    """Answer each, in their order; no more than `max_pixels` are decoded at a time."""
-    together: list[_Decoded] = []
-    n_pixels = 0
-    for look in looks:
+class Looking:
+    """Answers images, several at once where the model can."""
+
+    def __init__(
+        self, buffers: Buffers, channel: Channel, *, redaction: Redaction | None, max_pixels: int
+    ) -> None:
+        self._buffers = buffers
+        self._channel = channel
+        self._redaction = redaction
+        self._max_pixels = max_pixels
+
+    def __call__(self, model: Model, looks: list[Look]) -> None:
+        """Answer each, in their order; no more than `max_pixels` are decoded at a time."""
+        together: list[_Decoded] = []
+        n_pixels = 0
+        for look in looks:
+            try:
+                content = self._buffers.read(look.buffer, look.n_bytes)
+                outline = _outline(content, max_pixels=self._max_pixels)
+                n_more = outline.width_px * outline.height_px
+                if together and n_pixels + n_more > self._max_pixels:
+                    self._answer(model, together)
+                    together, n_pixels = [], 0
+                together.append(_Decoded(look, content, decode_picture(content, name="sent")))
+                n_pixels += n_more
+            except SightloopError as error:
+                self._refuse(look, error)
+        if together:
+            self._answer(model, together)
+
+    def _answer(self, model: Model, together: list[_Decoded]) -> None:
         try:
-            content = buffers.read(look.buffer, look.n_bytes)
-            outline = _outline(content, max_pixels=max_pixels)
-            n_more = outline.width_px * outline.height_px
-            if together and n_pixels + n_more > max_pixels:
-                _answer(model, together, channel)
-                together, n_pixels = [], 0
-            together.append(_Decoded(look, decode_picture(content, name="sent")))
-            n_pixels += n_more
+            all_seen = model.detector.look_at_several([one.picture for one in together])
         except SightloopError as error:
-            _refuse(look, error, channel)
-    if together:
-        _answer(model, together, channel)
+            for one in together:
+                self._refuse(one.look, error)
+            return
+        answered = []
+        for one, seen in zip(together, all_seen, strict=True):
+            if isinstance(seen, SightloopError):
+                self._refuse(one.look, seen)
+            else:
+                self._channel.send(_answer_of(model, one, seen))
+                answered.append((one, seen))
+        for one, seen in answered:  # every client has its answer before anything else is done
+            if one.look.draws_answer:
+                self._channel.send(self._drawn(model, one, seen))
+            self._channel.send(_observed(model, one.look, one.picture, seen.detections))
 
+    def _refuse(self, look: Look, error: SightloopError) -> None:
+        unreadable = isinstance(error, UnreadableImage)
+        self._channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
 
-def _answer(model: Model, together: list[_Decoded], channel: Channel) -> None:
-    pictures = [one.picture for one in together]
-    try:
-        all_seen = model.detector.look_at_several(pictures)
-    except SightloopError as error:
-        for one in together:
-            _refuse(one.look, error, channel)
-        return
-    answered = []
-    for one, seen in zip(together, all_seen, strict=True):
-        if isinstance(seen, SightloopError):
-            _refuse(one.look, seen, channel)
-        else:
-            channel.send(_answer_of(model, one, seen))
-            answered.append((one, seen))
-    for one, seen in answered:  # every client has its answer before any bookkeeping
-        channel.send(_observed(model, one.look, one.picture, seen.detections))
+    def _drawn(self, model: Model, one: _Decoded, seen: Seen) -> Drawn:
+        """The answer in the picture, which was redacted before if anything has to be."""
+        from sightloop.inference.drawing import draw, encode_jpeg  # only who looks pays for it
+
+        picture = one.picture
+        if self._redaction is not None:
+            try:
+                picture = decode_picture(
+                    _redacted_image(self._redaction, one.content), name="drawn"
+                )
+            except Exception as error:  # noqa: BLE001 - the hook is not ours: nothing is shown
+                return Drawn(one.look.id, 0, f"it could not be redacted: {error}")
+            if picture.shape != one.picture.shape:
+                return Drawn(one.look.id, 0, "its redacted form has another size")
+        told = reported(seen.detections, model.bundle.thresholds)
+        shown = Seen(told, seen.shapes[: len(told)], seen.probabilities)
+        jpeg = encode_jpeg(draw(picture, shown, model.bundle.class_names))
+        if len(jpeg) > self._buffers.size_bytes:
+            return Drawn(one.look.id, 0, f"as a JPEG it has {len(jpeg)} bytes, more than fit")
+        self._buffers.write(one.look.buffer, jpeg)
+        return Drawn(one.look.id, len(jpeg), "")
 
 
 def _answer_of(model: Model, one: _Decoded, seen: Seen) -> Answer:
@@ -288,11 +326,6 @@ def _answer_of(model: Model, one: _Decoded, seen: Seen) -> Answer:
         shapes=list(seen.shapes[: len(told)]),
         probabilities=list(seen.probabilities),
     )
-
-
-def _refuse(look: Look, error: SightloopError, channel: Channel) -> None:
-    unreadable = isinstance(error, UnreadableImage)
-    channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
 
 
 def _blame_of(error: SightloopError) -> Blame:
@@ -332,13 +365,20 @@ def _redacted(
 ) -> Redacted | RedactionFailed:
     assert redaction is not None, "the supervisor asks only when a hook is set"
     try:
-        content = redaction(buffers.read(message.buffer, message.n_bytes))
+        content = _redacted_image(redaction, buffers.read(message.buffer, message.n_bytes))
     except Exception as error:  # noqa: BLE001 - the hook is not ours, and its image is not kept
         return RedactionFailed(message.id, f"{type(error).__name__}: {error}")
-    if not isinstance(content, bytes) or not 0 < len(content) <= buffers.size_bytes:
+    if not 0 < len(content) <= buffers.size_bytes:
         return RedactionFailed(message.id, "the hook returned no image of a size that fits")
     buffers.write(message.buffer, content)
     return Redacted(message.id, len(content))
+
+
+def _redacted_image(redaction: Redaction, content: bytes) -> bytes:
+    redacted = redaction(content)
+    if not isinstance(redacted, bytes):
+        raise TypeError("the hook returned no bytes")
+    return redacted
 
 
 def _end_with_parent() -> None:

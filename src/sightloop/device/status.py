@@ -20,7 +20,10 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: int
     worker_pid: int
+    worker_resident_bytes: int
     n_waiting: int
+    n_refreshed: int
+    """Workers that were replaced because they leaked."""
     n_replaced: int
     """Workers that were lost and replaced since the agent started."""
     n_resent: int
@@ -86,7 +89,9 @@ def status_of(slot: ModelSlot, report: SlotReport) -> SlotStatus:
         model=slot.running.model if slot.running else "",
         version=slot.running.version if slot.running else 0,
         worker_pid=slot.worker_pid,
+        worker_resident_bytes=slot.worker_resident_bytes,
         n_waiting=slot.n_waiting,
+        n_refreshed=slot.n_refreshed,
         n_replaced=slot.n_replaced,
         n_resent=slot.n_resent,
     )

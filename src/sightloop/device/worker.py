@@ -17,10 +17,11 @@ from typing import Protocol, cast
 
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import StartFailed
-from sightloop.device.image_request import ImageRequest, Prediction
+from sightloop.device.image_request import Drawing, ImageRequest, Prediction
 from sightloop.device.messages import (
     Answer,
     CannotStart,
+    Drawn,
     Frames,
     Look,
     LookTogether,
@@ -143,7 +144,15 @@ class Worker(asyncio.Protocol):
             if buffer is None:
                 break
             self._looking[request.id] = (request, buffer)
-            looks.append(Look(request.id, buffer, len(request.content), request.stream.stratum))
+            looks.append(
+                Look(
+                    id=request.id,
+                    buffer=buffer,
+                    n_bytes=len(request.content),
+                    stratum=request.stream.stratum,
+                    draws_answer=request.drawn is not None,
+                )
+            )
         if looks:
             self._set_busy()
             self._batches.append({look.id for look in looks})
@@ -242,6 +251,8 @@ class Worker(asyncio.Protocol):
         suspects = [request for request in unanswered if request.id in looked_at]
         for request, buffer in [*self._looking.values(), *self._observing.values()]:
             self._free.give_back(buffer, len(request.content))
+        for request, _ in self._observing.values():
+            _tell_drawn(request, Drawing(b"", "the worker ended while it drew"))
         for done, buffer, n_bytes in self._redacting.values():
             self._free.give_back(buffer, n_bytes)
             done(None, "the worker ended while it redacted the image")
@@ -265,13 +276,19 @@ class Worker(asyncio.Protocol):
             case Answer():
                 request, _ = self._observing[message.id] = self._looked(message.id)
                 self._owner.answered(request, self._prediction(message))
+            case Drawn():
+                request, buffer = self._observing[message.id]
+                jpeg = self._free.buffers.read(buffer, message.n_bytes)
+                _tell_drawn(request, Drawing(jpeg, message.problem))
             case NotAnswered():
                 request, buffer = self._looked(message.id)
                 self._free.give_back(buffer, len(request.content))
                 self._owner.not_answered(request, message)
             case Observed():
                 request, buffer = self._observing.pop(message.id)
-                self._free.give_back(buffer, len(request.content))
+                drawn = request.drawn.result() if request.drawn and request.drawn.done() else None
+                n_bytes = max(len(request.content), len(drawn.jpeg) if drawn else 0)
+                self._free.give_back(buffer, n_bytes)
                 self._owner.observed(self, request, message)
             case Redacted() | RedactionFailed():
                 self._redacted(message)
@@ -319,6 +336,11 @@ class Worker(asyncio.Protocol):
     def _send(self, message: ToWorker) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame(message))
+
+
+def _tell_drawn(request: ImageRequest, drawing: Drawing) -> None:
+    if request.drawn is not None and not request.drawn.done():
+        request.drawn.set_result(drawing)
 
 
 async def start_worker(
