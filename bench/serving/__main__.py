@@ -60,7 +60,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "serving.md")
     parser.add_argument("--model", type=Path, help="another ONNX file than the starter's")
     parser.add_argument(
-        "--who", nargs="+", default=["sightloop", "litserve", "bentoml", "mlserver"]
+        "--who",
+        nargs="+",
+        default=["sightloop", "litserve", "litserve-tuned", "bentoml", "mlserver"],
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")

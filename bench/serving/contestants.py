@@ -60,23 +60,23 @@ class Contestant(NamedTuple):
     start: Callable[[Path, Path, int, bytes], object]
     """From scratch folder, model file, threads and an image to a context with a `Running`."""
     body: Callable[[bytes], Body]
-    packages: tuple[str, ...]
-    """Whose versions the report names."""
 
 
 def contestants(tools: Path) -> list[Contestant]:
     """All that are installed below `tools`, ours first."""
-    ours = Contestant("sightloop", _sightloop, _raw, ("uvicorn", "starlette", "onnxruntime"))
+    ours = Contestant("sightloop", _sightloop, _raw)
     return [
         ours,
-        Contestant("litserve", _peer(tools, "litserve", _litserve), _json, ("litserve",)),
-        Contestant("bentoml", _peer(tools, "bentoml", _bentoml), _form, ("bentoml",)),
-        Contestant("mlserver", _peer(tools, "mlserver", _mlserver), _oip, ("mlserver",)),
+        Contestant("litserve", _peer(tools, "litserve", _litserve, tuned=False), _json),
+        Contestant("litserve-tuned", _peer(tools, "litserve", _litserve), _json),
+        Contestant("bentoml", _peer(tools, "bentoml", _bentoml), _form),
+        Contestant("mlserver", _peer(tools, "mlserver", _mlserver), _oip),
     ]
 
 
 def is_installed(tools: Path, name: str) -> bool:
-    return name == "sightloop" or (tools / name / "bin" / "python").exists()
+    environment = name.partition("-")[0]
+    return name == "sightloop" or (tools / environment / "bin" / "python").exists()
 
 
 def _raw(image: bytes) -> Body:
@@ -147,7 +147,11 @@ def _mlserver(binaries: Path, folder: Path, port: int) -> list[str]:
     return [str(binaries / "mlserver"), "start", str(folder)]
 
 
-def _peer(tools: Path, name: str, command_of: Command) -> Callable[..., object]:
+def _peer(
+    tools: Path, name: str, command_of: Command, *, tuned: bool = True
+) -> Callable[..., object]:
+    """Tuned is with the session settings our workers use, else with ONNX Runtime's defaults."""
+
     @contextmanager
     def start(folder: Path, model_file: Path, threads: int, image: bytes) -> Iterator[Running]:
         home, port, binaries = folder / name, free_port(), tools / name / "bin"
@@ -155,7 +159,7 @@ def _peer(tools: Path, name: str, command_of: Command) -> Callable[..., object]:
         environment = {
             **os.environ,
             "MODEL_FILE": str(model_file),
-            "THREADS": str(threads),
+            "THREADS": str(threads) if tuned else "",
             "PYTHONPATH": str(PEERS),
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
             "BENTOML_DO_NOT_TRACK": "True",

@@ -22,12 +22,13 @@ class Pipeline:
     """Bytes of an image to a list of objects."""
 
     def __init__(self) -> None:
-        """Load the file that `MODEL_FILE` names, with `THREADS` threads."""
-        cv2.setNumThreads(1)
+        """Load the file that `MODEL_FILE` names, with `THREADS` threads; ORT's choice if empty."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ["THREADS"])
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if os.environ["THREADS"]:  # else as most people leave them
+            cv2.setNumThreads(1)
+            options.intra_op_num_threads = int(os.environ["THREADS"])
+            options.inter_op_num_threads = 1
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(
             os.environ["MODEL_FILE"], options, providers=["CPUExecutionProvider"]
         )

@@ -14,7 +14,7 @@ from typing import Any
 from bench.data.machine import memory_gb, processor
 from bench.serving.swaps import quantiles_ms, slope_mb
 
-NAMES = {"bare": "no server", "sightloop": "Sightloop", "litserve": "LitServe",
+NAMES = {"bare": "no server", "sightloop": "Sightloop", "litserve": "LitServe", "litserve-tuned": "LitServe, tuned",
          "bentoml": "BentoML", "mlserver": "MLServer"}  # fmt: skip
 _VERSION_OF = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
@@ -76,7 +76,9 @@ def _how(found: dict[str, Any], tools: Path) -> str:
         f"uvicorn {version('uvicorn')}; {', '.join(peers) or 'no peers'}.\n\n"
         "Everybody serves the same file (YOLO26n, 320 px, the starter weights) with "
         f"{found.get('threads', 1)} thread(s) a run and is sent the same 32 JPEGs of 640 x 480 px "
-        "over kept connections. *No server* is our own decode, letterbox, run and read in a loop. "
+        "over kept connections. LitServe runs as its tutorials show it, with the defaults of ONNX "
+        "Runtime; *tuned* it has, like BentoML and MLServer, the session settings of our workers. *No "
+        "server* is our own decode, letterbox, run and read in a loop. "
         "Sightloop watches the stream as in production: every image is measured, described and "
         "counted. Rounds are interleaved; given is the median of the rounds, and ratios are taken "
         "within each round. The load generator shares the cores; what it spends is listed."
@@ -178,6 +180,7 @@ def _swaps(seen: dict[str, Any]) -> list[str]:
 
 
 def _peer_version(tools: Path, name: str) -> str:
+    name = name.partition("-")[0]
     python = tools / name / "bin" / "python"
     if not python.exists():
         return "(not installed)"
