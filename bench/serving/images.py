@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+
 from sightloop_ultralytics.starter.scenes import draw_scene
 
 WIDTH_PX, HEIGHT_PX = 640, 480

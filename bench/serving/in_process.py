@@ -1,7 +1,7 @@
 """`in_process.py MODEL_FILE IMAGES THREADS`: what the same bytes cost without any server.
 
-Our own decode, letterbox, run and read, by the functions the worker calls. For each line on standard
-input, a number of seconds, measures that long and writes one line of JSON.
+Our own decode, letterbox, run and read, by the functions the worker calls. For each line on
+standard input, a number of seconds, measures that long and writes one line of JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
         measure(images, look, float(line))
 
 
-def measure(images, look, seconds: float) -> None:  # noqa: ANN001 - of the function above
+def measure(images, look, seconds: float) -> None:
     latencies_s: list[float] = []
     cpu_s = _cpu_s()
     begin_s = time.perf_counter()

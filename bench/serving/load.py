@@ -1,6 +1,6 @@
 """`load.py PLAN`: clients that ask a server over kept connections and forget nothing they see.
 
-Stands alone. A plan is JSON: `host`, `port`, `bodies` (a MessagePack file of [path, headers, body]),
+Stands alone. A plan is JSON: `host`, `port`, `bodies` (MessagePack of [path, headers, body]),
 `seconds`, and either `clients` (closed loop: each asks again when it is answered) or `per_second`
 (open loop: asks at that rate whatever becomes of the answers, and counts from when it was due).
 Writes JSON to `out`: for each request when it was due, how long it took and what was wrong, and the

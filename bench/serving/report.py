@@ -14,7 +14,8 @@ from typing import Any
 from bench.data.machine import memory_gb, processor
 from bench.serving.swaps import quantiles_ms, slope_mb
 
-NAMES = {"bare": "no server", "sightloop": "Sightloop", "litserve": "LitServe", "litserve-tuned": "LitServe, tuned",
+NAMES = {"bare": "no server", "sightloop": "Sightloop", "litserve": "LitServe",
+         "litserve-tuned": "LitServe, tuned",
          "bentoml": "BentoML", "mlserver": "MLServer"}  # fmt: skip
 _VERSION_OF = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
@@ -77,8 +78,8 @@ def _how(found: dict[str, Any], tools: Path) -> str:
         "Everybody serves the same file (YOLO26n, 320 px, the starter weights) with "
         f"{found.get('threads', 1)} thread(s) a run and is sent the same 32 JPEGs of 640 x 480 px "
         "over kept connections. LitServe runs as its tutorials show it, with the defaults of ONNX "
-        "Runtime; *tuned* it has, like BentoML and MLServer, the session settings of our workers. *No "
-        "server* is our own decode, letterbox, run and read in a loop. "
+        "Runtime; *tuned* it has, like BentoML and MLServer, the session settings of our workers. "
+        "*No server* is our own decode, letterbox, run and read in a loop. "
         "Sightloop watches the stream as in production: every image is measured, described and "
         "counted. Rounds are interleaved; given is the median of the rounds, and ratios are taken "
         "within each round. The load generator shares the cores; what it spends is listed."
@@ -117,8 +118,10 @@ def _servers(servers: dict[str, Any]) -> list[str]:
             for what, (seen, wanted) in ratios.items()
         ),
         "",
-        "| server | clients | p50 (ms) | p99 (ms) | requests/s | processor a request (ms) "
-        "| load generator (ms) | failed | memory (MB) | start to first answer (s) |",
+        (
+            "| server | clients | p50 (ms) | p99 (ms) | requests/s | processor a request (ms) "
+            "| load generator (ms) | failed | memory (MB) | start to first answer (s) |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|",
         *_rows(servers),
         "",
@@ -156,9 +159,11 @@ def _swaps(seen: dict[str, Any]) -> list[str]:
     return [
         "## Swapping under load",
         "",
-        f"{seen['n_swaps']} swaps, one after the other, while {seen['per_second']:.1f} images a "
-        f"second (60 % of what was measured above) come in, whatever becomes of the answers. "
-        "A latency counts from the moment the request was due.",
+        (
+            f"{seen['n_swaps']} swaps, one after the other, while {seen['per_second']:.1f} images a "
+            f"second (60 % of what was measured above) come in, whatever becomes of the answers. "
+            "A latency counts from the moment the request was due."
+        ),
         "",
         "| | seen | wanted |",
         "|---|---|---|",
@@ -166,15 +171,21 @@ def _swaps(seen: dict[str, Any]) -> list[str]:
         f"| failed requests | **{seen['n_failed']}** | 0 |",
         f"| swaps that were refused | {seen['n_refused_swaps']} | 0 |",
         f"| p99 during a swap / p99 steady | **{ratio:.2f}** | <= 2 |",
-        f"| steady: p50, p99, longest (ms) | {steady['p50']:.1f}, {steady['p99']:.1f}, "
-        f"{steady['longest']:.1f} ({steady['n']:,} requests) | |",
-        f"| during a swap: p50, p99, longest (ms) | {during['p50']:.1f}, {during['p99']:.1f}, "
-        f"{during['longest']:.1f} ({during['n']:,} requests) | |",
+        (
+            f"| steady: p50, p99, longest (ms) | {steady['p50']:.1f}, {steady['p99']:.1f}, "
+            f"{steady['longest']:.1f} ({steady['n']:,} requests) | |"
+        ),
+        (
+            f"| during a swap: p50, p99, longest (ms) | {during['p50']:.1f}, {during['p99']:.1f}, "
+            f"{during['longest']:.1f} ({during['n']:,} requests) | |"
+        ),
         f"| a swap takes, start to switch (ms) | {seen['swap_ms']:.0f} | |",
         f"| supervisor's memory: first, last (MB) | {memory[0][1]:.1f}, {memory[-1][1]:.1f} | |",
         f"| its slope per 100 swaps (MB) | {slope_mb(memory):+.2f} | flat |",
-        f"| workers' memory after a swap, slope per 100 swaps (MB) "
-        f"| {slope_mb(memory, part=2):+.2f} | flat |",
+        (
+            f"| workers' memory after a swap, slope per 100 swaps (MB) "
+            f"| {slope_mb(memory, part=2):+.2f} | flat |"
+        ),
         "",
     ]
 

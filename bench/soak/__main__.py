@@ -34,7 +34,7 @@ def main() -> int:
         try:
             with tempfile.TemporaryDirectory() as folder:
                 told = importlib.import_module(f"bench.soak.{name}").soak(Path(folder))
-        except Exception:
+        except Exception:  # noqa: BLE001 - told, and the others still run
             traceback.print_exc()
             told, n_failed = "**Failed.**", n_failed + 1
         spent_s = time.monotonic() - begin_s

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.serving.agents import RunningAgent
 from bench.serving.contestants import contestants
 from bench.serving.swaps import slope_mb, swap_under_load, write_bodies
-from bench.serving.agents import RunningAgent
 from sightloop.testing.agents import AgentProcess, wait_until
 from sightloop.testing.bundles import make_toy_bundle
 from sightloop.testing.control_plane import ENROL_TOKEN, running_control_plane

@@ -205,9 +205,14 @@ class Agent:
             clock=self._clock,
             status=self._status,
         )
-        rooms = [PredictRoute(front), OipRoutes(front), PageRoutes(front), Metrics(front)]
-        routes = [route for room in rooms for route in room.routes()]
-        return make_app(front, [*routes, Route("/openapi.json", openapi_document)])
+        routes = [
+            *PredictRoute(front).routes(),
+            *OipRoutes(front).routes(),
+            *PageRoutes(front).routes(),
+            *Metrics(front).routes(),
+            Route("/openapi.json", openapi_document),
+        ]
+        return make_app(front, routes)
 
     async def _tick(self) -> None:
         """Housekeeping that no request triggers; a bug in it must not end it."""
