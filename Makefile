@@ -8,7 +8,7 @@ REQUIREMENTS := requirements/all.txt requirements/uv.txt
 export UV_LINK_MODE ?= hardlink
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup demo test bench-data bench-tracking bench-mlflow-differential bench-serving soak fuzz check format lint types requirements clean
+.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential bench-serving soak fuzz check format lint types requirements clean
 
 help:            ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -54,6 +54,9 @@ requirements:    ## compile the pinned, hashed requirement files anew
 
 bench-tracking: setup .bench/mlflow/.ready ## measure tracking beside MLflow's server (about 40 minutes; needs the network once)
 	$(BIN)/python -m bench.tracking --tools .bench/mlflow/bin $(ARGS)
+
+bench-check-ins: setup ## measure ten thousand devices that check in (about 8 minutes)
+	$(BIN)/python -m bench.check_ins $(ARGS)
 
 bench-mlflow-differential: setup .bench/mlflow/.ready ## compare our MLflow answers with those of mlflow 3.17.2 (needs the network once)
 	$(BIN)/python -m bench.mlflow_differential .bench/mlflow/bin

@@ -24,6 +24,7 @@ from sightloop.evaluation.gate import RuleVerdict, Verdict
 from sightloop.fleet import rollout_store, store  # noqa: F401 - their tables
 from sightloop.fleet.check_ins import check_in
 from sightloop.fleet.enrolment import CreateEnrolment, create_enrolment, enrol_device
+from sightloop.fleet.report_buffer import ReportBuffer
 from sightloop.fleet.update_repository import create_repository, root_bytes, target_blob
 from sightloop.kernel.actors import Actor, ActorId, Role
 from sightloop.kernel.clock import SystemClock
@@ -138,7 +139,7 @@ class SimDevice:
         """Say something else about the slot from now on."""
         self.slots[slot] = msgspec.structs.replace(self.slots[slot], **changes)
 
-    def check_in(self) -> CheckInReply:
+    def check_in(self, buffer: ReportBuffer | None = None) -> CheckInReply:
         request = CheckIn(
             device=self.id,
             agent_version="1",
@@ -149,7 +150,7 @@ class SimDevice:
             slots=list(self.slots.values()),
             n_spooled=0,
         )
-        return check_in(self.workspace, self.call, request)
+        return check_in(self.workspace, self.call, request, buffer=buffer)
 
     def obey(self, *, n_requests: int = 100, p95_ms: float = 10.0) -> None:
         """Check in, switch to whatever is assigned, serve it well, and check in again."""

@@ -1,9 +1,13 @@
 """Check-ins: a device tells how it is, and learns what is wanted of it.
 
-An uneventful check-in costs one read and one row written, no event and no cryptography.
+An uneventful check-in costs one read and one row written, no event and no cryptography; where many
+devices come, the rows of a second are written together.
 """
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +15,7 @@ from sightloop.contracts.check_in import CheckIn, CheckInReply, SlotReport
 from sightloop.fleet import store
 from sightloop.fleet.assignments import open_assignment_signer
 from sightloop.fleet.errors import SpeaksForAnother
+from sightloop.fleet.report_buffer import ReportBuffer
 from sightloop.fleet.streams import declared
 from sightloop.fleet.values import Device, Report, Slot, Stream
 from sightloop.kernel.actors import Actor, Permission, require
@@ -26,8 +31,19 @@ SLOT_SWITCHED = EventKind("slot.switched")
 SLOT_FAILED = EventKind("slot.failed")
 
 
-def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply:
+class _Happened(NamedTuple):
+    """Something that stands in the audit log."""
+
+    kind: EventKind
+    data: dict[str, object]
+
+
+def check_in(
+    workspace: Workspace, call: Call, request: CheckIn, *, buffer: ReportBuffer | None = None
+) -> CheckInReply:
     """The report is kept; the reply holds every assignment and policy of the device.
+
+    With a buffer, a report that tells nothing new is written a moment later, with others.
 
     A slot that was never assigned anything gets its model's champion, once that is signed.
 
@@ -42,22 +58,38 @@ def check_in(workspace: Workspace, call: Call, request: CheckIn) -> CheckInReply
     now_ms = workspace.clock.now_ms()
     with workspace.db.read() as tx:
         device = store.get_device(tx, request.device)
-        before = store.report_of(tx, device.id)
+        before = _report_before(tx, device, buffer)
         slots = store.slots_of(tx, device.id)
         streams = store.streams_of(tx, device.id)
         champions = _champions(tx, slots)
     assigned = _assign_champions(workspace, slots, champions, now_ms=now_ms)
     news = declared(device.id, request.streams, streams)
-    with workspace.db.write() as tx:
-        store.put_report(tx, device, Report(seen_at_ms=now_ms, check_in=request))
+    happened = _happened(request, before)
+    report = Report(seen_at_ms=now_ms, check_in=request)
+    is_eventful = assigned or news or happened or before is None or _is_other(device, request)
+    if buffer is not None and not is_eventful:
+        buffer.keep(device, report)
+        return _reply(workspace, request, slots, streams, now_ms=now_ms)
+    with _passing_by(buffer, device), workspace.db.write() as tx:
+        store.put_report(tx, device, report)
         _declare(tx, call.actor, news, slots, now_ms=now_ms)
         # If another check-in or a rollout was quicker, theirs is the assignment read below.
         store.move_slots(tx, [(slot, slot.counter - 1) for slot in assigned])
         _note_agent(tx, device, request)
-        _tell_changes(tx, call.actor, request, before, now_ms=now_ms)
+        for one in happened:
+            tell(tx, one.kind, device.id, by=call.actor, at_ms=now_ms, data=one.data)
         if assigned:
             slots = store.slots_of(tx, device.id)
     return _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+
+
+def _report_before(tx: Tx, device: Device, buffer: ReportBuffer | None) -> Report | None:
+    waiting = None if buffer is None else buffer.latest(device.id)
+    return waiting or store.report_of(tx, device.id)
+
+
+def _passing_by(buffer: ReportBuffer | None, device: Device) -> AbstractContextManager[None]:
+    return nullcontext() if buffer is None else buffer.passed_by(device.id)
 
 
 def _champions(tx: Tx, slots: list[Slot]) -> dict[str, ModelVersion]:
@@ -105,27 +137,34 @@ def _declare(tx: Tx, actor: Actor, news: list[Stream], slots: list[Slot], *, now
         tell(tx, STREAM_DECLARED, stream.device, by=actor, at_ms=now_ms, data=data)
 
 
+def _is_other(device: Device, request: CheckIn) -> bool:
+    """Whether another agent runs there than before."""
+    known = (device.agent_version, device.capabilities)
+    return known != (request.agent_version, request.capabilities)
+
+
 def _note_agent(tx: Tx, device: Device, request: CheckIn) -> None:
-    now = msgspec.structs.replace(
-        device, agent_version=request.agent_version, capabilities=request.capabilities
-    )
-    if now != device:
-        store.put_device(tx, now)
+    if _is_other(device, request):
+        version, capabilities = request.agent_version, request.capabilities
+        store.put_device(
+            tx,
+            msgspec.structs.replace(device, agent_version=version, capabilities=capabilities),
+        )
 
 
-def _tell_changes(
-    tx: Tx, actor: Actor, request: CheckIn, before: Report | None, *, now_ms: int
-) -> None:
-    """Events only for what an auditor would ask about: what ran where, and what would not run."""
+def _happened(request: CheckIn, before: Report | None) -> list[_Happened]:
+    """Only what an auditor would ask about: what ran where, and what would not run."""
+    found = []
     for report in request.slots:
         last = None if before is None else before.of_slot(report.slot)
         ran = None if last is None else last.running
         if report.running is not None and report.running != ran:
             data = _facts(request, report, bundle=report.running) | {"previous": ran}
-            tell(tx, SLOT_SWITCHED, request.device, by=actor, at_ms=now_ms, data=data)
+            found.append(_Happened(SLOT_SWITCHED, data))
         if report.state == "failed" and not _failed_alike(last, report):
             data = _facts(request, report, bundle=report.assigned) | {"problem": report.problem}
-            tell(tx, SLOT_FAILED, request.device, by=actor, at_ms=now_ms, data=data)
+            found.append(_Happened(SLOT_FAILED, data))
+    return found
 
 
 def _failed_alike(last: SlotReport | None, now: SlotReport) -> bool:

@@ -253,15 +253,35 @@ def move_slots(tx: Tx, slots: Sequence[tuple[Slot, int]]) -> bool:
 
 def put_report(tx: Tx, device: Device, report: Report) -> None:
     """Keep the latest check-in in the place of the one before."""
-    values = {
+    put_reports(tx, [(device, report)])
+
+
+def put_reports(tx: Tx, latest: Sequence[tuple[Device, Report]]) -> None:
+    """Keep the latest check-in of each of these devices, at most some thousand at a time.
+
+    Devices that were removed meanwhile are left out.
+    """
+    query = select(_devices.c.id, _reports.c.device).outerjoin(_reports)
+    asked = query.where(_devices.c.id.in_([device.id for device, _ in latest]))
+    came_before = {id_: before is not None for id_, before in tx.execute(asked)}
+    rows = [_report_row(device, report) for device, report in latest if device.id in came_before]
+    if first := [row for row in rows if not came_before[str(row["device"])]]:
+        tx.execute(insert(_reports), first)
+    if again := [
+        row | {"this_device": row["device"]} for row in rows if came_before[str(row["device"])]
+    ]:
+        mine = _reports.c.device == bindparam("this_device")
+        tx.execute(update(_reports).where(mine), again)
+
+
+def _report_row(device: Device, report: Report) -> dict[str, object]:
+    return {
+        "device": device.id,
         "ring": device.ring,
         "seen_at_ms": report.seen_at_ms,
         "is_failing": report.is_failing,
         "check_in": msgspec.json.encode(report.check_in),
     }
-    mine = _reports.c.device == device.id
-    if tx.execute(update(_reports).where(mine).values(values)).rowcount == 0:
-        tx.execute(insert(_reports).values(values | {"device": device.id}))
 
 
 def report_of(tx: Tx, device: str) -> Report | None:

@@ -6,9 +6,11 @@ from litestar import Litestar, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
+from sightloop.fleet.report_buffer import ReportBuffer
 from sightloop.kernel.errors import SightloopError
 from sightloop.kernel.workspace import Workspace
 from sightloop.server import api, device_routes, update_routes
+from sightloop.server.admission import Admission
 from sightloop.server.console.router import console_router
 from sightloop.server.context import WORKSPACE
 from sightloop.server.mlflow import routes as mlflow
@@ -28,6 +30,7 @@ def health() -> Response[bytes]:
 
 def build_app(workspace: Workspace) -> Litestar:
     """The application that serves this workspace."""
+    desk = device_routes.CheckInDesk(Admission(), ReportBuffer(workspace.db))
     return Litestar(
         route_handlers=[
             health,
@@ -43,7 +46,8 @@ def build_app(workspace: Workspace) -> Litestar:
             *mlflow.HANDLERS,
             console_router(),
         ],
-        state=State({WORKSPACE: workspace}),
+        state=State({WORKSPACE: workspace, device_routes.DESK: desk}),
+        on_shutdown=[desk.buffer.close],
         exception_handlers={
             SightloopError: answer_refusal,
             HTTPException: answer_http_error,

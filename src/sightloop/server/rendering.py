@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+RETRY_AFTER_S = 5
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -43,9 +44,9 @@ def json_response(value: Any, *, status: int = 200) -> Response[bytes]:  # noqa:
 
 def answer_refusal(_request: Request[Any, Any, Any], error: SightloopError) -> Response[bytes]:
     """How the application answers our own errors."""
-    headers = {"Retry-After": "5"} if error.http_status == 503 else {}
     response = json_response(error_reply(error), status=error.http_status)
-    response.headers.update(headers)
+    if error.http_status == 503:
+        response.headers["Retry-After"] = str(error.facts.get("retry_after_s", RETRY_AFTER_S))
     return response
 
 

@@ -1,0 +1,1 @@
+"""Ten thousand simulated agents against one server: `python -m bench.check_ins`."""
