@@ -160,8 +160,8 @@ def _swaps(seen: dict[str, Any]) -> list[str]:
         "## Swapping under load",
         "",
         (
-            f"{seen['n_swaps']} swaps, one after the other, while {seen['per_second']:.1f} images a "
-            f"second (60 % of what was measured above) come in, whatever becomes of the answers. "
+            f"{seen['n_swaps']} swaps, one after the other, while {seen['per_second']:.1f} images "
+            "a second (60 % of what was measured above) come in, whatever becomes of the answers. "
             "A latency counts from the moment the request was due."
         ),
         "",
