@@ -1,8 +1,8 @@
 """Settings of an agent as a TOML file: for machines that are set up by files and not by flags.
 
-Keys are the fields of `AgentSettings`; cameras are `[[source]]` tables and streams `[[stream]]`
-tables. A file says all there is: sources and streams it does not name are not remembered.
-Relative paths of sources are taken from the file's folder.
+Keys are the fields of `AgentSettings`; cameras are `[[source]]` tables, streams `[[stream]]` and
+shadows `[[shadow]]`. A file says all there is: those it does not name are not remembered. Relative
+paths of sources are taken from the file's folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sightloop.device.errors import BadSetting
 from sightloop.device.settings import AgentSettings
 from sightloop.device.sources.declared import located
 
-_TABLES = {"source": "sources", "stream": "streams"}
+_TABLES = {"source": "sources", "stream": "streams", "shadow": "shadows"}
 _NOT_HERE = {"format", "home", "enrol_token", *_TABLES.values()}
 
 
@@ -45,4 +45,4 @@ def read_settings_file(path: Path) -> dict[str, object]:
     for source in sources if isinstance(sources, list) else []:
         if isinstance(source, dict) and isinstance(source.get("url"), str):
             source["url"] = located(source["url"], str(path.absolute().parent))
-    return {"sources": [], "streams": defaults, **settings}
+    return {"sources": [], "shadows": [], "streams": defaults, **settings}

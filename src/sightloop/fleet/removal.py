@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sightloop.fleet import removed_store, rollout_store, store
+from sightloop.fleet.agent_releases import forget_agent_of
 from sightloop.fleet.errors import DeviceRemoved
 from sightloop.fleet.removed_store import RemovedDevice
 from sightloop.fleet.values import Device
@@ -61,6 +62,7 @@ def remove_device(workspace: Workspace, call: Call, request: RemoveDevice) -> Re
         slots = {slot.slot: slot.model for slot in store.slots_of(tx, device.id)}
         rollouts = _leave_rollouts(tx, device)
         tokens.end_all(tx, ActorId(device.id), now_ms=now_ms)
+        forget_agent_of(tx, device.id)
         store.delete_device(tx, device.id)
         removed_store.add_removed(tx, removed)
         data = {
