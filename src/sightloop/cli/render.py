@@ -32,10 +32,16 @@ STATE_STYLES = {
 }
 
 
+IDS = ("run", "sweep", "commit", "model", "version")
+"""Columns whose cells people copy: they stay in one piece in a narrow terminal."""
+PIPE_COLUMNS = 10_000
+
+
 @cache
 def console() -> Console:
-    """Where results go."""
-    return Console(highlight=False)
+    """Where results go; what reads a pipe or a file gets whole lines, however long."""
+    drawn = Console(highlight=False)
+    return drawn if drawn.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
 
 
 @cache
@@ -49,7 +55,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         right = column.startswith(("n ", "#")) or column in ("AP50", "size", "images", "boxes")
-        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+        drawn.add_column(
+            column,
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=column in IDS,
+        )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return drawn if drawn.row_count else Text(empty, style="dim")

@@ -104,7 +104,8 @@ class RemoteCaller:
             elif "error" in line:
                 raise RemoteRefusal(**line["error"])
             else:
-                return msgspec.convert(line["result"], result)
+                # Keys of JSON objects are texts, also where the result counts by number.
+                return msgspec.convert(line["result"], result, str_keys=True)
         raise ServerAway(url=self._url, problem="it broke off in the middle of an answer")
 
     def _lines(self, path: str, body: bytes) -> Iterator[dict[str, Any]]:
