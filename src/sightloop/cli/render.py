@@ -32,8 +32,9 @@ STATE_STYLES = {
 }
 
 
-IDS = ("run", "sweep", "commit", "model", "version")
-"""Columns whose cells people copy: they stay in one piece in a narrow terminal."""
+UNBROKEN = ("run", "sweep", "commit", "model", "version", "state", "took")
+"""Columns whose cells stay in one piece in a narrow terminal: what people copy, and short words."""
+WIDE_COLUMNS = 110
 PIPE_COLUMNS = 10_000
 
 
@@ -50,6 +51,11 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def is_wide() -> bool:
+    """Whether there is room for what is good to know but not needed."""
+    return console().width >= WIDE_COLUMNS
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> Table | Text:
     """A table without frame; what to do instead when there is nothing to show."""
     drawn = Table(box=None, header_style="bold", pad_edge=False)
@@ -59,7 +65,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
             column,
             justify="right" if right else "left",
             overflow="fold",
-            no_wrap=column in IDS,
+            no_wrap=column in UNBROKEN,
+            # An instant breaks between day and hour, nowhere else.
+            min_width=10 if column in ("started", "began", "when", "made") else None,
         )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))

@@ -82,6 +82,15 @@ class LocalCaller:
         return cast("Result", found)
 
 
+def result_from(found: object, result: type[Result]) -> Result:
+    """What was read from JSON as the operation's result; there, keys are always texts.
+
+    >>> result_from({"1": 0.5}, dict[int, float])
+    {1: 0.5}
+    """
+    return msgspec.convert(found, result, str_keys=True)
+
+
 class RemoteCaller:
     """Calls services of a server over HTTP."""
 
@@ -104,8 +113,7 @@ class RemoteCaller:
             elif "error" in line:
                 raise RemoteRefusal(**line["error"])
             else:
-                # Keys of JSON objects are texts, also where the result counts by number.
-                return msgspec.convert(line["result"], result, str_keys=True)
+                return result_from(line["result"], result)
         raise ServerAway(url=self._url, problem="it broke off in the middle of an answer")
 
     def _lines(self, path: str, body: bytes) -> Iterator[dict[str, Any]]:

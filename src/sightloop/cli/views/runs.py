@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sightloop.cli.render import facts, state, table, when
+from sightloop.cli.render import facts, is_wide, state, table, when
 from sightloop.contracts.numbers import Number
 from sightloop.kernel.digests import short
 from sightloop.tracking.browsing import RunColumn, RunRow, RunRows, is_own_tag
@@ -22,6 +22,7 @@ NO_RUN = "no run yet; `sightloop train` makes one, and so does sightloop.run(...
 
 def runs(found: RunRows, columns: Sequence[RunColumn], *, is_narrowed: bool) -> RenderableType:
     """Some runs with the values that were asked for, and that there are more if there are."""
+    has_data = is_wide() and not columns
     rows = (
         (
             row.run.id,
@@ -30,14 +31,14 @@ def runs(found: RunRows, columns: Sequence[RunColumn], *, is_narrowed: bool) -> 
             state(row.run.state),
             when(row.run.started_at_ms),
             _duration(row.run),
-            *([] if columns else [_data(row.run)]),
+            *([_data(row.run)] if has_data else []),
             *(_picked(row, one) for one in columns),
         )
         for row in found.rows
     )
     heads = ("run", "experiment", "name", "state", "started", "took")
     shown = table(
-        (*heads, *(one.key for one in columns)) if columns else (*heads, "data"),
+        (*heads, *(["data"] if has_data else []), *(one.key for one in columns)),
         rows,
         empty="no such run" if is_narrowed else NO_RUN,
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
+from litestar.response import Redirect
 
 from sightloop.contracts.numbers import from_wire
 from sightloop.kernel.workspace import Workspace
@@ -12,6 +15,7 @@ from sightloop.server.console.rendering import page
 from sightloop.server.console.run_addresses import (
     STATES,
     column_text,
+    command_of,
     filter_name,
     order_of,
     read_address,
@@ -30,6 +34,7 @@ from sightloop.tracking.browsing import (
 )
 from sightloop.tracking.curves import telling_metrics
 from sightloop.tracking.errors import BadFilter
+from sightloop.tracking.organising import show_experiment
 from sightloop.tracking.services import ListExperiments, list_experiments
 from sightloop.tracking.values import Run
 
@@ -87,6 +92,13 @@ def runs_list(request: Request[Any, Any, Any]) -> Response[str]:
     return page(request, "_runs-list.html", viewer_of(request), **_listed(request))
 
 
+@get("/experiments/{number:int}", sync_to_thread=True)
+def experiment_page(number: FromPath[int], request: Request[Any, Any, Any]) -> Redirect:
+    """The runs of the experiment that MLflow's clients know by its number."""
+    found = show_experiment(workspace_of(request), viewer_of(request).call, number)
+    return Redirect(f"/runs?{urlencode({'experiment': found.name})}")
+
+
 def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
     workspace, call = workspace_of(request), viewer_of(request).call
     pairs = request.query_params.multi_items()
@@ -111,6 +123,7 @@ def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
         problem = filter_problem(address.filter, error)
     return {
         "address": address,
+        "command": command_of(address),
         "heads": [Head(column_text(one), one.key, one.entity == "metric") for one in columns],
         "rows": [_row(workspace, one, columns) for one in found.rows],
         "next_token": found.next_token,
