@@ -96,7 +96,7 @@ def list_runs(
     """Runs, newest first."""
     from sightloop.cli.views import runs as views
     from sightloop.server.console.run_addresses import column_of, order_of
-    from sightloop.tracking.browsing import MAX_ROWS, BrowseRuns, RunRows
+    from sightloop.tracking.browsing import MAX_ROWS, BrowseRuns, RunRow, RunRows
 
     columns = []
     for text in column or []:
@@ -105,7 +105,8 @@ def list_runs(
                 f"{text!r} is no metrics.NAME, params.NAME or tags.NAME", param_hint="--column"
             )
         columns.append(wanted)
-    rows, token = [], ""
+    rows: list[RunRow] = []
+    token = ""
     while True:
         request = BrowseRuns(
             experiment=experiment or None,

@@ -72,6 +72,11 @@ def test_the_list_names_the_command_that_lists_the_same(visitor):
     assert f"{command} --sort -metrics.x --column tags.line" in page
 
 
+def test_what_the_list_is_sorted_by_is_shown(visitor):
+    assert 'title="lr0"' not in visitor.get("/runs").text
+    assert 'title="lr0"' in visitor.get("/runs?sort=-params.lr0").text
+
+
 def test_an_experiment_is_found_by_the_number_mlflow_gives_it(visitor, workspace):
     with workspace.db.write() as tx:
         number = ensure_experiment(tx, "a & b", now_ms=1)

@@ -59,7 +59,7 @@ from sightloop.tracking.curves import differing
 
 MODELS_PER_PAGE, VERSIONS_PER_PAGE = 100, 50
 NODE_WIDTH, NODE_HEIGHT, NODE_STEP = 148, 74, 172
-NODE_LETTERS = 15
+NODE_LETTERS = 14
 """As many bold letters of common width as a link of the chain holds."""
 
 

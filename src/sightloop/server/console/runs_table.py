@@ -14,6 +14,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.rendering import page
 from sightloop.server.console.run_addresses import (
     STATES,
+    column_of,
     column_text,
     command_of,
     filter_name,
@@ -105,6 +106,9 @@ def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
     address = read_address(pairs)
     keys = show_keys(workspace, call, ShowKeys(experiment=address.experiment or None))
     columns = list(address.columns) if address.columns else _telling(keys)
+    by = column_of(address.sort.removeprefix("-"))
+    if by is not None and by not in columns:
+        columns = [by, *columns]  # An order by what nobody sees looks like none.
     wanted = BrowseRuns(
         experiment=address.experiment or None,
         state=address.state,
