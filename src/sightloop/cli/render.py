@@ -34,6 +34,7 @@ STATE_STYLES = {
 
 UNBROKEN = ("run", "sweep", "commit", "model", "version", "state", "took")
 """Columns whose cells stay in one piece in a narrow terminal: what people copy, and short words."""
+NUMBERS = ("AP50", "size", "images", "boxes", "latest", "step")
 WIDE_COLUMNS = 110
 PIPE_COLUMNS = 10_000
 
@@ -60,7 +61,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     """A table without frame; what to do instead when there is nothing to show."""
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        right = column.startswith(("n ", "#")) or column in ("AP50", "size", "images", "boxes")
+        right = column.startswith(("n ", "#")) or column in NUMBERS
         drawn.add_column(
             column,
             justify="right" if right else "left",

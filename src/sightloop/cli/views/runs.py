@@ -56,15 +56,19 @@ def _picked(row: RunRow, column: RunColumn) -> str:
     return (row.params if column.entity == "param" else row.tags).get(column.key, "-")
 
 
-def run(found: Run) -> RenderableType:
-    """One run: what went in, and how it ended."""
+def run(found: Run, told: Sequence[tuple[str, str]] = ()) -> RenderableType:
+    """One run: what went in, or what its program told of that, and how it ended."""
     return facts(
         [
             ("run", found.id),
             ("name", f"{found.experiment} / {found.name}"),
             ("state", state(found.state)),
             ("took", _duration(found)),
-            *(_inputs(found.inputs) if found.inputs else [("tracked by", found.user or "-")]),
+            *(
+                _inputs(found.inputs)
+                if found.inputs
+                else [("tracked by", found.user or "-"), *told]
+            ),
             ("ended because", found.exit_reason or "-"),
         ]
     )
@@ -86,15 +90,12 @@ def run_facts(found: RunFacts) -> RenderableType:
     metrics = ((name, number(point.value), point.step) for name, point in found.metrics.items())
     files = ((one.name, f"{one.size_bytes:,}", short(one.digest)) for one in found.artifacts)
     own = [pair for pair in sorted(found.tags.items()) if is_own_tag(pair[0])]
-    # What Sightloop did not train has no inputs; its program told some of them in tags.
-    told = [] if found.run.inputs else [facts(_told(found))]
     return Group(
-        run(found.run),
-        *told,
+        run(found.run, _told(found)),
         *_pairs("parameter", sorted(found.params.items())),
         *_pairs("tag", own),
         Text(),
-        table(("metric", "# latest", "# step"), metrics, empty="nothing was measured"),
+        table(("metric", "latest", "step"), metrics, empty="nothing was measured"),
         Text(),
         table(("artifact", "size", "blob"), files, empty="no artifacts"),
     )
