@@ -72,6 +72,21 @@ def test_the_list_names_the_command_that_lists_the_same(visitor):
     assert f"{command} --sort -metrics.x --column tags.line" in page
 
 
+def test_metrics_that_most_runs_have_are_shown_first(visitor, workspace, commit):
+    for name in ("one", "two", "three"):
+        seldom = {"mAP50": [1.0], "accuracy": [1.0]} if name == "one" else {}
+        make_run(
+            workspace,
+            f"run_{name}",
+            commit=commit,
+            experiment="mixed",
+            metrics={"loss": [1.0], "val/loss": [1.0], **seldom},
+        )
+    page = visitor.get("/runs?experiment=mixed").text
+    assert 'title="loss"' in page
+    assert 'title="mAP50"' not in page
+
+
 def test_what_the_list_is_sorted_by_is_shown(visitor):
     assert 'title="lr0"' not in visitor.get("/runs").text
     assert 'title="lr0"' in visitor.get("/runs?sort=-params.lr0").text

@@ -162,7 +162,10 @@ def took_s(workspace: Workspace, run: Run) -> float:
 
 
 def _telling(keys: RunKeys) -> list[RunColumn]:
-    named = telling_metrics([dict.fromkeys(keys.metrics)], most=N_COLUMNS)
+    # A column of which a single run has a value tells nothing about the others.
+    common = telling_metrics([dict.fromkeys(keys.common_metrics)], most=N_COLUMNS)
+    others = telling_metrics([dict.fromkeys(keys.metrics)], most=N_COLUMNS)
+    named = list(dict.fromkeys([*common, *others]))[:N_COLUMNS]
     return [RunColumn(entity="metric", key=key) for key in named]
 
 
