@@ -72,6 +72,16 @@ def test_while_the_server_is_away_all_waits_and_is_told(
     assert list(sync_spools(spools, lambda _: track.target, now_ms=0)) == []
 
 
+def test_every_run_that_still_waits_is_named_and_the_reason_once(track: Tracker, spools: Path):
+    track.target.is_away = True
+    with track() as first, track() as second:
+        first.log(loss=0.5)
+    done = list(sync_spools(spools, lambda _: track.target, now_ms=0))
+    assert sorted(one.run for one in done) == sorted([first.id, second.id])
+    assert [one.is_done for one in done] == [False, False]
+    assert sorted(len(one.problems) for one in done) == [0, 1]
+
+
 def test_the_next_run_forwards_what_an_earlier_one_left(track: Tracker):
     track.target.is_away = True
     with track() as first:
