@@ -50,6 +50,7 @@ ROOMS_WITH_TABLES = (
     "telemetry.store",
     "monitoring.store",
     "review.store",
+    "fleet.agent_releases",
     "fleet.rollout_store",
     "fleet.store",
     "loop.destinations",

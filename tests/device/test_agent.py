@@ -402,3 +402,31 @@ def test_a_second_agent_on_the_same_home_ends_with_a_reason(serving):
     assert second.wait() == 1
     assert "DEV-003" in second.log.read_text()
     serving.stop()
+
+
+def test_a_revoked_version_is_left_for_the_one_before_and_never_runs_again(
+    serving, plane, bundles, image
+):
+    plane.assign(bundles[1], version=2)
+    wait_for(serving, bundles[1])
+    plane.repository.revoke("blobs", bundles[1].digest, reason="it misses scratches")
+    wait_for(serving, bundles[0])
+    report = wait_for_report(plane, state="failed", running=bundles[0].digest)
+    assert "revoked by its owner: it misses scratches" in report.problem
+    wait_until(lambda: not bundle_folder(serving, bundles[1]).exists(), "its files are gone")
+    plane.assign(bundles[1], version=2)
+    wait_for_report(plane, state="failed", counter=plane.counter, running=bundles[0].digest)
+    plane.away = True
+    serving.kill()
+    serving.start_again()
+    wait_for(serving, bundles[0])
+    assert serving.predict(image).prediction().version == 1
+
+
+def test_a_slot_whose_only_version_was_revoked_says_that_it_has_none(
+    serving, plane, bundles, image
+):
+    plane.repository.revoke("blobs", bundles[0].digest)
+    wait_until(lambda: serving.predict(image).status == 503, "nothing answers")
+    plane.assign(bundles[1], version=2)
+    wait_for(serving, bundles[1])

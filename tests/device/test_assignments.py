@@ -20,13 +20,23 @@ PAYLOAD = digest_of(b"signed bytes")
 
 
 def judge(assignment: Assignment = ASSIGNMENT, **changes: object) -> object:
-    arguments = {"device": "device_1", "slots": ["main", "side"], "before": None} | changes
+    arguments = {
+        "key_id": "key_1",
+        "device": "device_1",
+        "slots": ["main", "side"],
+        "before": None,
+    } | changes
     return accept(assignment, PAYLOAD, **arguments)  # type: ignore[arg-type]
 
 
-def accepted(counter: int, payload: bytes = b"signed bytes") -> Accepted:
+def accepted(counter: int, payload: bytes = b"signed bytes", *, key_id: str = "key_1") -> Accepted:
     return Accepted(
-        payload=digest_of(payload), counter=counter, model="pcb", version=3, bundle=BUNDLE
+        payload=digest_of(payload),
+        counter=counter,
+        model="pcb",
+        version=3,
+        bundle=BUNDLE,
+        key_id=key_id,
     )
 
 
@@ -47,6 +57,15 @@ def test_a_counter_that_was_passed_or_reused_is_refused(seen: int):
     with pytest.raises(OldCounter, match=f"counter 7, but {seen} was already accepted") as caught:
         judge(before=accepted(seen, b"other"))
     assert caught.value.code == "DEV-022"
+
+
+def test_a_counter_that_a_thief_drove_up_is_worth_nothing_under_the_next_key():
+    assert judge(before=accepted(1 << 60, b"other", key_id="stolen")) == accepted(7)
+
+
+def test_a_memory_without_a_key_counts_as_the_same_key():
+    with pytest.raises(OldCounter):
+        judge(before=accepted(8, b"other", key_id=""))
 
 
 def test_an_assignment_for_another_device_is_refused():

@@ -26,6 +26,12 @@ class Heard:
     def assign(self, assignments: list[SignedAssignment]) -> None:
         self.assignments = assignments
 
+    def published(self, version: int, *, server_time_ms: int) -> None:
+        self.news = (version, server_time_ms)
+
+    def assign_agent(self, signed: SignedAssignment | None) -> None:
+        self.agent = signed
+
     def follow(self, policies: list[StreamPolicy]) -> None:
         self.policies = policies
 

@@ -194,6 +194,29 @@ def test_what_was_given_up_is_still_told_after_a_power_cut(open_spool):
     assert told == [DroppedBody(n_envelopes=1, by_kind={"uncertain": 1})]
 
 
+def test_a_spool_full_of_audit_images_still_tells_what_it_gave_up(open_spool):
+    spool = open_spool(limit_bytes=3 * MiB)
+    image = bytes(MiB // 3)
+    for _ in range(40):
+        spool.append(kept("audit", image), at_ms=1, image=image)
+    reopened = bodies(open_spool())
+    told = sum(one.by_kind["audit"] for one in reopened if isinstance(one, DroppedBody))
+    assert told + sum(isinstance(one, KeptImageBody) for one in reopened) == 40
+
+
+def test_what_a_notice_told_is_not_lost_with_the_notice(open_spool, monkeypatch):
+    monkeypatch.setattr("sightloop.device.spool.SEGMENT_BYTES", 1000)
+    monkeypatch.setattr("sightloop.device.spool.RESERVED_FOR_NOTICES_BYTES", 600)
+    spool = open_spool(limit_bytes=6000)
+    image = bytes(500)
+    for _ in range(200):
+        spool.append(kept("audit", image), at_ms=1, image=image)
+    found = bodies(spool)
+    told = sum(one.by_kind.get("audit", 0) for one in found if isinstance(one, DroppedBody))
+    assert told + sum(isinstance(one, KeptImageBody) for one in found) == 200
+    assert not any("notice" in one.by_kind for one in found if isinstance(one, DroppedBody))
+
+
 def test_the_spool_never_outgrows_its_limit(open_spool, tmp_path):
     spool = open_spool(limit_bytes=4 * MiB)
     image = bytes(MiB // 3)

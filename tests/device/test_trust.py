@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from tuf.api.metadata import Metadata, TargetFile, Targets, Timestamp
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.device.errors import (
@@ -14,6 +15,7 @@ from sightloop.device.errors import (
 from sightloop.device.home import Home
 from sightloop.device.server_link import ServerLink
 from sightloop.device.trust import refresh
+from sightloop.kernel.errors import SightloopError
 from sightloop.testing.bundles import ToyBundle
 from sightloop.testing.control_plane import ControlPlane
 from sightloop.testing.update_repository import UpdateRepository
@@ -128,3 +130,107 @@ def test_an_absent_server_is_not_taken_for_a_bad_one(home, link, plane):
         refresh(home, link)
     assert caught.value.code == "DEV-010"
     assert caught.value.retry_after_s == 17
+
+
+def test_what_the_owner_took_back_is_learned_with_its_reason(home, link, plane, bundle):
+    plane.repository.revoke("blobs", bundle.digest, reason="it misses scratches")
+    (revocation,) = refresh(home, link).revocations("blobs")
+    assert (revocation.bundle, revocation.reason) == (bundle.digest, "it misses scratches")
+    with pytest.raises(NotOffered):
+        refresh(home, link).fetch_manifest(model="blobs", bundle=bundle.digest)
+
+
+def test_a_model_that_nobody_signed_has_no_revocations(home, link):
+    assert refresh(home, link).revocations("unheard-of") == []
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp", "assignments"])
+def test_a_rotated_key_is_followed_and_the_old_one_refused(home, link, plane, bundle, role: str):
+    assignment = plane.assign(bundle, version=1)
+    refresh(home, link)
+    by_old_key = plane.repository.sign(assignment)
+    plane.repository.rotate(role)
+    trusted = refresh(home, link)
+    assert trusted.read_assignment(plane.repository.sign(assignment)) == assignment
+    if role == "assignments":
+        with pytest.raises(ForeignKey, match="is not trusted with them"):
+            trusted.read_assignment(by_old_key)
+
+
+def test_a_device_away_for_ten_root_rotations_follows_them_all(home, link, plane, bundle):
+    refresh(home, link)
+    for role in ("root", "timestamp", "targets", "snapshot", "root") * 2:
+        plane.repository.rotate(role)
+    assert refresh(home, link).fetch_manifest(model="blobs", bundle=bundle.digest)
+
+
+def test_a_key_that_was_rotated_away_signs_nothing_any_more(home, link, plane):
+    stolen = plane.repository.steal("timestamp")
+    plane.repository.rotate("timestamp")
+    refresh(home, link)
+    forged = Metadata[Timestamp].from_bytes(plane.repository.files["timestamp.json"])
+    forged.signed.version += 1
+    forged.sign(stolen)
+    plane.repository.files["timestamp.json"] = forged.to_bytes()
+    with pytest.raises(MetadataRefused):
+        refresh(home, link)
+
+
+def test_versions_that_a_thief_drove_up_do_not_outlive_his_key(home, link, plane, bundle):
+    forged = Metadata[Timestamp].from_bytes(plane.repository.files["timestamp.json"])
+    forged.signed.version = 1 << 30
+    forged.sign(plane.repository.steal("timestamp"))
+    honest = dict(plane.repository.files)
+    plane.repository.files["timestamp.json"] = forged.to_bytes()
+    refresh(home, link)
+    plane.repository.files = honest
+    with pytest.raises(MetadataRefused):
+        refresh(home, link)
+    plane.repository.rotate("timestamp")
+    assert refresh(home, link).fetch_manifest(model="blobs", bundle=bundle.digest)
+
+
+@pytest.mark.parametrize("role", ["targets", "snapshot"])
+def test_files_of_different_publications_do_not_go_together(home, link, plane, bundles, role: str):
+    plane.add(bundles[0])
+    old = plane.repository.files[f"{plane.repository.version}.{role}.json"]
+    plane.add(bundles[1])
+    plane.repository.files[f"{plane.repository.version}.{role}.json"] = old
+    with pytest.raises(MetadataRefused):
+        refresh(home, link)
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "2.root.json"])
+def test_metadata_without_an_end_is_cut_off(home, link, plane, name: str):
+    plane.repository.files[name] = b" " * (1 << 20)
+    with pytest.raises(SightloopError) as caught:
+        refresh(home, link)
+    assert caught.value.code in ("DEV-010", "DEV-025")
+
+
+def test_metadata_that_ended_before_a_known_moment_is_refused_whatever_the_clock_says(
+    home, link, plane
+):
+    later = datetime.now(UTC) + timedelta(days=45)
+    assert refresh(home, link).version == plane.repository.version
+    with pytest.raises(MetadataRefused, match="before the latest moment"):
+        refresh(home, link, known_time_ms=round(later.timestamp() * 1000))
+
+
+@pytest.mark.parametrize("stolen", ["assignments", "timestamp", "snapshot"])
+def test_a_stolen_online_key_cannot_put_a_foreign_model_to_work(
+    home, link, plane, bundles, bundle, stolen: str
+):
+    """The thief has the server and one of its keys: he publishes and assigns what he likes."""
+    foreign = bundles[2]
+    thief = plane.repository.steal(stolen)
+    path = f"bundles/blobs/{foreign.digest.removeprefix('sha256:')}.json"
+    plane.manifests[path] = foreign.manifest_bytes
+    version = plane.repository.version
+    owners = Metadata[Targets].from_bytes(plane.repository.files[f"{version}.owner-blobs.json"])
+    owners.signed.targets[path] = TargetFile.from_data(path, foreign.manifest_bytes)
+    owners.sign(thief)
+    plane.repository.files[f"{version}.owner-blobs.json"] = owners.to_bytes()
+    trusted = refresh(home, link)
+    with pytest.raises((NotOffered, MetadataRefused)):
+        trusted.fetch_manifest(model="blobs", bundle=foreign.digest)

@@ -29,6 +29,15 @@ ASSIGNMENT = Assignment(
     counter=7,
     issued_at_ms=NOW_MS,
 )
+AGENT_ASSIGNMENT = Assignment(
+    device="dev_0001",
+    slot="@agent",
+    model="@agent",
+    version=2,
+    bundle=OLD,
+    counter=3,
+    issued_at_ms=NOW_MS,
+)
 RECORDS = {
     "enrol.json": EnrolRequest(
         name="hall-2-line-b",
@@ -62,12 +71,16 @@ RECORDS = {
             )
         ],
         n_spooled=3,
+        agent_release=OLD,
+        agent_problem="release 4 did not become healthy",
     ),
     "check-in-reply.json": CheckInReply(
         assignments=[SignedAssignment(encode(ASSIGNMENT), "6f" * 32, "3045" + "00" * 4)],
         policies=[StreamPolicy(stream="cam-1", audit_rate=0.2)],
         next_check_in_s=60.0,
         server_time_ms=NOW_MS,
+        update_version=12,
+        agent=SignedAssignment(encode(AGENT_ASSIGNMENT), "6f" * 32, "3045" + "00" * 4),
     ),
     "assignment.json": ASSIGNMENT,
 }

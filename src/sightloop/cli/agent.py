@@ -1,4 +1,4 @@
-"""`sightloop agent`: what is done on the device itself, beside an agent that serves."""
+"""`sightloop agent`: what is done on the device itself."""
 
 from __future__ import annotations
 
@@ -14,9 +14,23 @@ HomeOption = Annotated[Path, typer.Option("--home", help="The folder that is thi
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    agent = typer.Typer(help="A device, on the device.", no_args_is_help=True)
-    app.add_typer(agent, name="agent")
-    command(agent, "tune")(tune)
+    app.command(
+        "agent",
+        help="Run the agent on this device, or launch, update or tune it.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+    )(agent)
+
+
+def agent(context: typer.Context) -> None:
+    """Hand the rest of the line to the agent, which needs nothing of the server's side."""
+    if context.args[:1] == ["tune"]:
+        tuning = typer.Typer(add_completion=False, rich_markup_mode=None)
+        command(tuning, "tune")(tune)
+        tuning(context.args[1:], prog_name="sightloop agent tune")
+    from sightloop.device.__main__ import main
+
+    raise typer.Exit(main(context.args))
 
 
 def tune(

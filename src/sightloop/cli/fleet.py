@@ -1,4 +1,4 @@
-"""`sightloop devices`, `sightloop rollout` and `sightloop agent`."""
+"""`sightloop devices` and `sightloop rollout`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,6 @@ def register(app: typer.Typer) -> None:
     command(rollout, "pause")(pause)
     command(rollout, "resume")(resume)
     command(rollout, "abort")(abort)
-    app.command(
-        "agent",
-        help="Run the agent on this device.",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        add_help_option=False,
-    )(agent)
 
 
 def list_devices(session: Session) -> None:
@@ -127,13 +121,6 @@ def abort(
 
     request = AbortRollout(rollout=_or_latest(session, rollout), reason=reason)
     session.print(session.call("rollout.abort", request, Rollout), views.rollout)
-
-
-def agent(context: typer.Context) -> None:
-    """Hand the rest of the line to the agent, which needs nothing of the server's side."""
-    from sightloop.device.__main__ import main
-
-    raise typer.Exit(main(context.args))
 
 
 def _move(session: Session, operation: str, rollout: str) -> None:

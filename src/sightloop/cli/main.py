@@ -10,6 +10,7 @@ from sightloop.cli import (
     agent,
     data,
     fleet,
+    fleet_updates,
     loop,
     models,
     models_reproducing,
@@ -52,6 +53,7 @@ sweeps.register(app)
 models.register(app)
 models_reproducing.register(app)
 fleet.register(app)
+fleet_updates.register(app)
 review.register(app)
 loop.register(app)
 notify.register(app)

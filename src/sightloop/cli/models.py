@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     command(models, "gate")(gate)
     command(models, "approve")(approve)
     command(models, "reject")(reject)
+    command(models, "revoke")(revoke)
     command(models, "promote")(promote)
     command(models, "card")(card)
     command(models, "evidence")(evidence)
@@ -167,6 +168,20 @@ def approve(session: Session, *, version: Version, comment: Comment) -> None:
 def reject(session: Session, *, version: Version, comment: Comment) -> None:
     """Keep a version from being released, although it passed its gate."""
     _decide(session, "models.reject", version, comment)
+
+
+def revoke(session: Session, *, version: Version, comment: Comment) -> None:
+    """Take a signed version back: no device runs it any more, now or ever."""
+    from sightloop.fleet.revoking import RevokedEverywhere
+    from sightloop.registry.card import ModelCard
+    from sightloop.registry.catalogue import ShowVersion
+    from sightloop.registry.revoking import RevokeVersion
+
+    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    request = RevokeVersion(model=named.model, number=named.number, reason=comment)
+    done = session.call("models.revoke", request, RevokedEverywhere)
+    instead = "nothing instead" if done.instead is None else f"{named.model}@{done.instead} instead"
+    session.print(done, lambda _: f"{version} is revoked; {done.n_slots} slots get {instead}")
 
 
 def _decide(session: Session, operation: str, version: str, comment: str) -> None:

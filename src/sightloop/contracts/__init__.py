@@ -7,6 +7,7 @@ standard library, nothing else: it is what a device, an engine and a server have
 """
 
 __all__ = [
+    "agent_release",
     "assignment",
     "builds",
     "bundle",
@@ -16,7 +17,9 @@ __all__ = [
     "job_lines",
     "numbers",
     "profile",
+    "revocation",
     "shapes",
     "telemetry",
     "tracking",
+    "update_folder",
 ]

@@ -93,6 +93,10 @@ class CheckIn(msgspec.Struct, frozen=True, kw_only=True):
     streams: list[StreamDeclaration]
     slots: list[SlotReport]
     n_spooled: int
+    agent_release: Digest | None = None
+    """Which signed release the agent is; None when it came with the system's packages."""
+    agent_problem: str = ""
+    """Why it is not the release it was assigned; else empty."""
 
 
 class StreamPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,3 +120,7 @@ class CheckInReply(msgspec.Struct, frozen=True, kw_only=True):
     policies: list[StreamPolicy]
     next_check_in_s: float
     server_time_ms: int
+    update_version: int = 0
+    """Of the newest update metadata; a device that saw an older one looks, for revocations too."""
+    agent: SignedAssignment | None = None
+    """Which agent the device should run; only sent to agents that can replace themselves."""

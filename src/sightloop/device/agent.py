@@ -8,6 +8,7 @@ anything, and whatever happens to the server's side never reaches theirs.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -19,9 +20,12 @@ from pathlib import Path
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, SlotReport, StreamPolicy
+from sightloop.device.agent_store import AgentStore
+from sightloop.device.agent_updates import AgentUpdates
 from sightloop.device.bundle_store import BundleStore
 from sightloop.device.check_in import CheckIns, describe_device
 from sightloop.device.enrolment import identity_of
@@ -30,11 +34,17 @@ from sightloop.device.forwarder import Forwarder
 from sightloop.device.front import Front, make_app
 from sightloop.device.home import Home, Identity, open_home
 from sightloop.device.installer import Installer
+from sightloop.device.intake import Intake
+from sightloop.device.launcher import RESTART
 from sightloop.device.listener import open_listener, url_of
 from sightloop.device.log import Log
+from sightloop.device.metrics_route import Metrics
 from sightloop.device.model_slot import ModelSlot
 from sightloop.device.oip_routes import OipRoutes
+from sightloop.device.openapi import openapi_document
 from sightloop.device.outbox import Outbox
+from sightloop.device.page import PageRoutes
+from sightloop.device.predict_route import PredictRoute
 from sightloop.device.recorder import Recorder
 from sightloop.device.repeating import RepeatingThread
 from sightloop.device.server_link import ServerLink
@@ -43,6 +53,7 @@ from sightloop.device.spool import Spool
 from sightloop.device.state import Installed, StateFile
 from sightloop.device.status import AgentStatus, SpoolStatus, report_of, status_of
 from sightloop.device.tuned import read_tuning
+from sightloop.device.usb_update import answer_request
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.clock import Clock, SystemClock
 from sightloop.kernel.errors import DiskFull, SightloopError
@@ -59,7 +70,9 @@ MOST_CONNECTIONS = 4096
 
 
 def run_agent(settings: AgentSettings) -> int:
-    """Run until SIGTERM or SIGINT; 0 after an orderly end, 1 with a reason on standard error."""
+    """Run until SIGTERM or SIGINT; 0 after an orderly end, 75 to be
+    started again by the launcher, 1 with a reason on standard error.
+    """
     clock = SystemClock()
     log = Log(clock)
     try:
@@ -71,10 +84,10 @@ def run_agent(settings: AgentSettings) -> int:
             keep_settings(settings)
             agent = Agent(home, settings, identity, clock=clock, log=log)
             _run(agent.serve(listener))
+            return agent.exit_code
     except SightloopError as error:
         sys.stderr.write(f"{error.code} {error.message}\n")
         return 1
-    return 0
 
 
 class Agent:
@@ -89,6 +102,8 @@ class Agent:
         clock: Clock,
         log: Log,
     ) -> None:
+        self.exit_code = 0
+        """With which the process ends after `serve`."""
         self._settings = settings
         self._device = identity.device
         self._clock = clock
@@ -123,7 +138,7 @@ class Agent:
         self._make_stations()
         self._outbox.start()
         for name, slot in self._slots.items():
-            current = self._state.now.slot(name).current
+            current = self._state.now.to_begin(name)
             if current is not None:
                 slot.begin(current)
         for station in self._stations:
@@ -176,10 +191,25 @@ class Agent:
             self._link, self, describe=self._describe, clock=self._clock, log=log, rng=_rng()
         )
         checking_in = RepeatingThread("check-in", self._check_ins.step, log=log)
-        self._installer = Installer(
+        intake = Intake(
             self._home,
-            self._link,
             device=self._device,
+            slots=self._slots,
+            state=self._state,
+            store=self._store,
+            log=log,
+        )
+        self._agent_updates = AgentUpdates(
+            AgentStore(self._home.agents),
+            intake,
+            self._link,
+            state=self._state,
+            restart=self._restart,
+            log=log,
+        )
+        self._installer = Installer(
+            intake,
+            self._link,
             state=self._state,
             store=self._store,
             slots=self._slots,
@@ -187,6 +217,8 @@ class Agent:
             log=log,
             rng=_rng(),
             settled=checking_in.wake,
+            agent=self._agent_updates,
+            carried=lambda: answer_request(self._home, intake, self._state, device=self._device),
         )
         self._installing = RepeatingThread("installer", self._installer.step, log=log)
         forwarder = Forwarder(self._spool, self._link, every_s=every_s, log=log, rng=_rng())
@@ -201,7 +233,14 @@ class Agent:
             clock=self._clock,
             status=self._status,
         )
-        return make_app(front, OipRoutes(front).routes())
+        routes = [
+            *PredictRoute(front).routes(),
+            *OipRoutes(front).routes(),
+            *PageRoutes(front).routes(),
+            *Metrics(front).routes(),
+            Route("/openapi.json", openapi_document),
+        ]
+        return make_app(front, routes)
 
     async def _tick(self) -> None:
         """Housekeeping that no request triggers; a bug in it must not end it."""
@@ -217,6 +256,10 @@ class Agent:
 
     def _look_after(self, *, close_health: bool) -> None:
         self._recorder.close_due()
+        if all(slot.is_ready or slot.running is None for slot in self._slots.values()):
+            self._agent_updates.tell_healthy()
+        if self._home.update_request_file.exists():
+            self._installing.wake()
         for slot in self._slots.values():
             slot.watch()
             if close_health:
@@ -227,6 +270,21 @@ class Agent:
     def assign(self, assignments: list[SignedAssignment]) -> None:
         """The server wants these to run."""
         if self._installer.assign(assignments):
+            self._installing.wake()
+
+    def assign_agent(self, signed: SignedAssignment | None) -> None:
+        """Which agent the server wants here."""
+        if self._agent_updates.assign(signed):
+            self._installing.wake()
+
+    def _restart(self) -> None:
+        """End in order, and tell the launcher that this was no failure."""
+        self.exit_code = RESTART
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def published(self, version: int, *, server_time_ms: int) -> None:
+        """The server's newest update metadata, and its clock."""
+        if self._installer.published(version, server_time_ms=server_time_ms):
             self._installing.wake()
 
     def follow(self, policies: list[StreamPolicy]) -> None:
@@ -250,6 +308,7 @@ class Agent:
             at_ms=self._clock.now_ms(),
             slots=asked.result(),
             n_spooled=self._spool.facts.n_envelopes,
+            agent_problem=self._agent_updates.problem,
         )
 
     # --- what the agent says of itself -----------------------------------------------------------

@@ -21,17 +21,23 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: int
     bundle: Digest
+    key_id: str = ""
+    """Of the online key that signed it; empty in the memory of an agent that did not note it."""
 
 
 def accept(
     assignment: Assignment,
     payload: Digest,
     *,
+    key_id: str,
     device: str,
     slots: Collection[str],
     before: Accepted | None,
 ) -> Accepted | Literal["known"]:
     """What to remember of this assignment, or `"known"` when it is the one remembered already.
+
+    Counters count per key. Only one key is trusted at a time and a replaced one never comes back,
+    so a counter that a thief drove up is worth nothing once his key was rotated away.
 
     Raises:
         AssignmentForAnother: it names another device.
@@ -44,7 +50,8 @@ def accept(
         raise UnknownSlot(slot=assignment.slot, slots=sorted(slots))
     if before is not None and payload == before.payload:
         return "known"
-    if before is not None and assignment.counter <= before.counter:
+    same_key = before is not None and before.key_id in ("", key_id)
+    if before is not None and same_key and assignment.counter <= before.counter:
         raise OldCounter(slot=assignment.slot, counter=assignment.counter, seen=before.counter)
     return Accepted(
         payload=payload,
@@ -52,4 +59,5 @@ def accept(
         model=assignment.model,
         version=assignment.version,
         bundle=assignment.bundle,
+        key_id=key_id,
     )

@@ -16,14 +16,15 @@ from sightloop.contracts.decode import decode
 from sightloop.device.bundle_files import MANIFEST_NAME, file_path
 from sightloop.device.download import fetch_file
 from sightloop.device.errors import NotEnoughSpace, UnsafeName
-from sightloop.device.server_link import ServerLink
+from sightloop.device.update_source import UpdateSource
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import sync_filesystem, sync_folder, write_atomic
 
 SPARE_BYTES = 64 << 20
 """What must stay free on the disk beside a bundle: state files, the spool's next segments."""
 
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+"""A relative path that stays below its folder and hides nothing."""
 
 
 class BundleStore:
@@ -42,7 +43,7 @@ class BundleStore:
         """Whether the bundle is complete on disk; whether it is intact, `verify_bundle` says."""
         return self.folder(bundle).exists()
 
-    def install(self, bundle: Digest, manifest: bytes, link: ServerLink) -> None:
+    def install(self, bundle: Digest, manifest: bytes, source: UpdateSource) -> None:
         """Fetch what is missing and make the bundle appear. Safe to repeat after any failure.
 
         Raises:
@@ -52,14 +53,14 @@ class BundleStore:
         """
         described = decode(manifest, Bundle, what=f"manifest of {bundle}")
         for file in described.files:
-            if not _SAFE_NAME.fullmatch(file.name):
+            if not SAFE_NAME.fullmatch(file.name):
                 raise UnsafeName(name=file.name)
         coming = self._incoming / bundle.removeprefix("sha256:")
         coming.mkdir(exist_ok=True)
         missing = [file for file in described.files if not file_path(coming, file.name).exists()]
         self._check_space(sum(file.size_bytes for file in missing))
         for file in missing:
-            fetch_file(link, file, into=file_path(coming, file.name))
+            fetch_file(source, file, into=file_path(coming, file.name))
         write_atomic(coming / MANIFEST_NAME, manifest)
         sync_filesystem(coming)
         coming.replace(self.folder(bundle))

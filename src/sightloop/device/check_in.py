@@ -9,20 +9,29 @@ from typing import NamedTuple, Protocol
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, CheckInReply, SlotReport, StreamPolicy
 from sightloop.contracts.decode import WrongFormat
+from sightloop.device.agent_updates import capabilities, running_release
 from sightloop.device.backoff import check_in_delay_s, retry_delay_s
 from sightloop.device.errors import ServerAway, ServerRefused
 from sightloop.device.log import Log
 from sightloop.device.server_link import ServerLink
 from sightloop.device.settings import AgentSettings
-from sightloop.device.version import AGENT_VERSION, CAPABILITIES
+from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.clock import Clock
 
 
 class Wishes(Protocol):
-    """Where the server's wishes go. Both calls return at once."""
+    """Where the server's wishes go. Every call returns at once."""
 
     def assign(self, assignments: list[SignedAssignment]) -> None:
         """The server wants these to run; whether they may is checked there."""
+        ...
+
+    def published(self, version: int, *, server_time_ms: int) -> None:
+        """The server's newest update metadata, and its clock."""
+        ...
+
+    def assign_agent(self, signed: SignedAssignment | None) -> None:
+        """Which agent the server wants here; None leaves it."""
         ...
 
     def follow(self, policies: list[StreamPolicy]) -> None:
@@ -80,7 +89,9 @@ class CheckIns:
         now_ms = self._clock.now_ms()
         self.facts = CheckInFacts(now_ms, "", reply.server_time_ms - now_ms)
         self._wishes.follow(reply.policies)
+        self._wishes.published(reply.update_version, server_time_ms=reply.server_time_ms)
         self._wishes.assign(reply.assignments)
+        self._wishes.assign_agent(reply.agent)
 
 
 def describe_device(
@@ -91,15 +102,18 @@ def describe_device(
     at_ms: int,
     slots: list[SlotReport],
     n_spooled: int,
+    agent_problem: str = "",
 ) -> CheckIn:
     """The check-in of an agent with these settings in this state."""
     return CheckIn(
         device=device,
         agent_version=AGENT_VERSION,
-        capabilities=CAPABILITIES,
+        capabilities=capabilities(),
         boot=boot,
         at_ms=at_ms,
         streams=settings.streams,
         slots=slots,
         n_spooled=n_spooled,
+        agent_release=running_release(),
+        agent_problem=agent_problem,
     )

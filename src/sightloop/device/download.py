@@ -9,14 +9,15 @@ from typing import BinaryIO
 
 from sightloop.contracts.bundle import BundleFile
 from sightloop.device.errors import ServerAway, TamperedFile
-from sightloop.device.server_link import CHUNK_BYTES, ServerLink
+from sightloop.device.server_link import CHUNK_BYTES
+from sightloop.device.update_source import UpdateSource
 from sightloop.kernel.digests import Digest, parse_digest
 from sightloop.kernel.files import disk_errors, sync_folder
 
 PART_SUFFIX = ".part"
 
 
-def fetch_file(link: ServerLink, file: BundleFile, *, into: Path) -> None:
+def fetch_file(source: UpdateSource, file: BundleFile, *, into: Path) -> None:
     """Make `into` hold the file's bytes, durably. What arrived before a failure is kept.
 
     Raises:
@@ -30,7 +31,7 @@ def fetch_file(link: ServerLink, file: BundleFile, *, into: Path) -> None:
     with disk_errors(part_path), part_path.open("ab+") as opened:
         part = _Part(opened)
         if part.size_bytes < file.size_bytes:
-            _receive(link, file, part)
+            _receive(source, file, part)
         opened.flush()
         os.fsync(opened.fileno())
     if part.digest() != file.digest:
@@ -75,9 +76,9 @@ class _Part:
         self.size_bytes += len(chunk)
 
 
-def _receive(link: ServerLink, file: BundleFile, part: _Part) -> None:
+def _receive(source: UpdateSource, file: BundleFile, part: _Part) -> None:
     path = f"/tuf/blobs/{parse_digest(file.digest).removeprefix('sha256:')}"
-    with link.open(path, from_byte=part.size_bytes) as (response, begins_at):
+    with source.open(path, from_byte=part.size_bytes) as (response, begins_at):
         if begins_at != part.size_bytes:
             part.begin_anew()
         # `read1` hands over what has arrived; `read` would lose it when the line goes dead.
@@ -87,4 +88,4 @@ def _receive(link: ServerLink, file: BundleFile, part: _Part) -> None:
                 return  # More than was signed: the hash will say so, the rest can stay there.
     if part.size_bytes < file.size_bytes:
         reason = f"{file.name} ended after {part.size_bytes} of {file.size_bytes} bytes"
-        raise ServerAway(url=link.url(path), reason=reason)
+        raise ServerAway(url=source.url(path), reason=reason)

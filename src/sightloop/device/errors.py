@@ -217,6 +217,47 @@ class Quarantined(Refused):
         )
 
 
+class Revoked(Refused):
+    """The model's owner took the bundle back; it is not run again, whoever assigns it."""
+
+    code = "DEV-032"
+
+    def __init__(self, *, bundle: str, reason: str) -> None:
+        super().__init__(
+            f"{bundle} was revoked by its owner: {reason}; assign another version",
+            bundle=bundle,
+            reason=reason,
+        )
+
+
+class NoUpdateFolder(BadInput):
+    """The folder does not carry updates."""
+
+    code = "DEV-033"
+
+    def __init__(self, *, folder: str, reason: str) -> None:
+        super().__init__(
+            f"{folder} is no folder of updates: {reason}; "
+            "write one with `sightloop fleet export-usb FOLDER`",
+            folder=folder,
+            reason=reason,
+        )
+
+
+class UpdateNotTaken(Unavailable):
+    """The running agent did not say that it looked into the folder."""
+
+    code = "DEV-034"
+
+    def __init__(self, *, home: str, timeout_s: float) -> None:
+        super().__init__(
+            f"the agent of {home} did not answer within {timeout_s:g} s; "
+            "look at its log, or stop it and repeat the command",
+            home=home,
+            timeout_s=timeout_s,
+        )
+
+
 class TamperedFile(Damaged):
     """Bytes that arrived, or that lie on disk, are not those that were signed."""
 
@@ -351,6 +392,18 @@ class SlowBody(BadInput):
         )
 
 
+class NotDrawn(BadInput):
+    """The image was answered, but no picture of the answer can be given."""
+
+    code = "DEV-055"
+    http_status = 422
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(
+            f"the answer cannot be drawn: {problem}; ask without drawn=1", problem=problem
+        )
+
+
 class MalformedBody(BadInput):
     """The body is not what its headers say."""
 
@@ -390,6 +443,18 @@ class DeadlinePassed(Unavailable):
 
     def __init__(self, *, limit_s: float) -> None:
         super().__init__(f"no answer within {limit_s:g} s; repeat the request", limit_s=limit_s)
+
+
+class WaitedTooLong(Unavailable):
+    """The request waited for a worker until its time was up; nobody looked at it."""
+
+    code = "DEV-068"
+
+    def __init__(self, *, limit_s: float) -> None:
+        super().__init__(
+            f"no worker was free within {limit_s:g} s; send fewer at once and repeat this one",
+            limit_s=limit_s,
+        )
 
 
 class NoModelYet(Unavailable):

@@ -7,6 +7,9 @@ home/
   trusted_root.json the root of trust for updates, as received at enrolment
   metadata/         the update metadata cache
   bundles/          verified bundles, by digest; `incoming/` holds downloads
+  update_request.json  a folder that the running agent is asked to look into; see `usb_update`
+  update_result.json   what came of it
+  agents/           releases of the agent itself; see `agent_releases`
   spool/            messages and images the server has not confirmed
   lock              held while an agent runs
 """
@@ -72,6 +75,21 @@ class Home:
     def spool(self) -> Path:
         """What waits for the server."""
         return self.root / "spool"
+
+    @property
+    def update_request_file(self) -> Path:
+        """A folder the running agent is asked to look into."""
+        return self.root / "update_request.json"
+
+    @property
+    def update_result_file(self) -> Path:
+        """What came of the last such request."""
+        return self.root / "update_result.json"
+
+    @property
+    def agents(self) -> Path:
+        """Releases of the agent itself."""
+        return self.root / "agents"
 
     def read_identity(self) -> Identity | None:
         """Who the device is; None before enrolment.

@@ -7,31 +7,36 @@ what is missing. So it does not matter where the step before was interrupted, an
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 import msgspec
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import SlotState
-from sightloop.device.assignments import Accepted, accept
+from sightloop.device.agent_updates import AgentUpdates
+from sightloop.device.assignments import Accepted
 from sightloop.device.backoff import retry_delay_s
 from sightloop.device.bundle_store import BundleStore
 from sightloop.device.errors import (
     MetadataRefused,
     Quarantined,
+    Revoked,
     ServerAway,
     StartFailed,
     TamperedFile,
 )
-from sightloop.device.home import Home
+from sightloop.device.intake import Intake
 from sightloop.device.log import Log
 from sightloop.device.model_slot import ModelSlot
-from sightloop.device.server_link import ServerLink
 from sightloop.device.state import AgentState, Installed, QuarantineEntry, SlotMemory, StateFile
-from sightloop.device.trust import TrustedUpdates, refresh
+from sightloop.device.trust import TrustedUpdates
+from sightloop.device.update_source import UpdateSource
 from sightloop.device.version import AGENT_VERSION
 from sightloop.kernel.digests import Digest, digest_of
 from sightloop.kernel.errors import BadInput, DiskFull, SightloopError
@@ -49,15 +54,21 @@ class SlotProgress(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class _News(NamedTuple):
+    """What the server last said of its metadata."""
+
+    version: int = 0
+    server_time_ms: int = 0
+
+
 class Installer:
     """One step of a `RepeatingThread`. `assign` may be called from another thread."""
 
     def __init__(
         self,
-        home: Home,
-        link: ServerLink,
+        intake: Intake,
+        source: UpdateSource,
         *,
-        device: str,
         state: StateFile,
         store: BundleStore,
         slots: dict[str, ModelSlot],
@@ -65,11 +76,17 @@ class Installer:
         log: Log,
         rng: random.Random,
         settled: Callable[[], None],
+        carried: Callable[[], bool] = lambda: False,
+        agent: AgentUpdates | None = None,
     ) -> None:
-        """Set up; `settled` is called when a slot changed, so that the server hears of it soon."""
-        self._home = home
-        self._link = link
-        self._device = device
+        """Set up.
+
+        `carried` looks into a folder somebody asks for (`usb_update`); `agent` replaces the agent
+        itself once the slots are settled; `settled` is called when a slot changed, so that the
+        server hears of it soon.
+        """
+        self._intake = intake
+        self._source = source
         self._state = state
         self._store = store
         self._slots = slots
@@ -77,6 +94,8 @@ class Installer:
         self._log = log
         self._rng = rng
         self._settled = settled
+        self._carried = carried
+        self._agent = agent
         self._lock = threading.Lock()
         self._asked: list[SignedAssignment] = []
         self._updates: TrustedUpdates | None = None
@@ -85,6 +104,10 @@ class Installer:
         self._progress = {name: SlotProgress() for name in slots}
         self._refusal = ""
         """Why the last assignments that were asked for were not all accepted."""
+        self._news = _News()
+        self._looked: _News | None = None
+        self._looked_s = -math.inf
+        self._metadata_problem = ""
 
     def assign(self, assignments: list[SignedAssignment]) -> bool:
         """Look at these in the next step; False when all of them were accepted before."""
@@ -100,6 +123,12 @@ class Installer:
         """What is being done for the slot, and what is wrong if anything is."""
         progress = self._progress[name]
         return msgspec.structs.replace(progress, problem=progress.problem or self._refusal)
+
+    def published(self, version: int, *, server_time_ms: int) -> bool:
+        """The server says what its newest metadata is; whether that is worth a look."""
+        with self._lock:
+            self._news = _News(version, server_time_ms)
+        return self._looked is None or version > self._looked.version
 
     def step(self) -> float:
         """Do what is missing; seconds until there may be more to do."""
@@ -135,7 +164,7 @@ class Installer:
         if error.blame == "disk":
             self._store.remove(broken.bundle)
         previous = self._state.now.slot(slot).previous
-        usable = previous is not None and self._store.has(previous.bundle)
+        usable = previous is not None and self._may_fall_back_to(previous)
         if crashed and not usable:
             return broken
         self._state.change(
@@ -148,13 +177,28 @@ class Installer:
         return previous if usable else None
 
     def _work(self) -> float:
-        self._accept_new()
+        self._carried()
+        away = self._try(self._look_for_revocations) or self._try(self._accept_new)
+        for name in self._slots:
+            self._leave_revoked(name)
         unfinished = [name for name in self._slots if not self._settle(name)]
+        if away is not None:
+            raise away
         if unfinished:
             return self._retry_s(None)
+        if self._agent is not None:
+            self._agent.step(self._trusted)
         self._n_failures = 0
-        self._store.keep_only(self._state.now.bundles_in_use())
+        self._intake.forget_unused()
         return WHEN_SETTLED_S
+
+    def _try(self, part: Callable[[], None]) -> ServerAway | None:
+        """The server's absence must not hold up what needs no server."""
+        try:
+            part()
+        except ServerAway as error:
+            return error
+        return None
 
     def _outcome(self) -> tuple[object, ...]:
         running = [slot.running for slot in self._slots.values()]
@@ -178,32 +222,53 @@ class Installer:
                 self._refusal = error.message
 
     def _accept(self, signed: SignedAssignment) -> None:
-        assignment = self._trusted().read_assignment(signed)
-        payload = digest_of(signed.payload)
+        slot = self._intake.accept(self._trusted(), signed)
+        self._note(slot, problem="")
 
-        def change(state: AgentState) -> AgentState:
-            memory = state.slot(assignment.slot)
-            verdict = accept(
-                assignment,
-                payload,
-                device=self._device,
-                slots=self._slots,
-                before=memory.accepted,
-            )
-            if verdict == "known":
-                return state
-            changed = msgspec.structs.replace(memory, accepted=verdict)
-            return state.with_slot(assignment.slot, changed)
+    # --- revocations -----------------------------------------------------------------------------
 
-        self._state.change(change)
-        self._note(assignment.slot, problem="")
-        self._log.event(
-            "assignment.accepted",
-            slot=assignment.slot,
-            model=assignment.model,
-            version=assignment.version,
-            counter=assignment.counter,
-        )
+    def _look_for_revocations(self) -> None:
+        """Look at the metadata when the server has newer, and every hour in any case."""
+        now_s = time.monotonic()
+        known = self._looked is not None and self._news.version <= self._looked.version
+        if known and now_s - self._looked_s < WHEN_SETTLED_S:
+            return
+        problem = ""
+        try:
+            self._trusted()
+        except ServerAway:
+            raise
+        except SightloopError as error:  # told by whatever needs the metadata; serving goes on
+            problem = error.message
+        if problem and problem != self._metadata_problem:
+            self._log.event("metadata.refused", reason=problem)
+        self._metadata_problem = problem
+        self._looked, self._looked_s = self._news, now_s
+
+    def _leave_revoked(self, name: str) -> None:
+        """Stop using what was revoked: the version before answers, or none does."""
+        memory, slot = self._state.now.slot(name), self._slots[name]
+        revoked = self._state.now.revoked
+        running = slot.running
+        if running is not None and running.bundle in revoked:
+            previous = memory.previous
+            usable = previous is not None and self._may_fall_back_to(previous)
+            try:
+                if usable and previous is not None:
+                    self._switch(name, previous)
+            except StartFailed as error:
+                self._log.event("slot.refused", slot=name, reason=error.message)
+                usable = False
+            if not usable:
+                emptying = asyncio.run_coroutine_threadsafe(slot.clear(), self._loop)
+                emptying.result()
+            self._loop.call_soon_threadsafe(slot.refuse, running, revoked[running.bundle])
+        self._state.change(lambda state: _without_revoked(state, name))
+
+    def _may_fall_back_to(self, previous: Installed) -> bool:
+        state = self._state.now
+        barred = previous.bundle in state.revoked or previous.bundle in state.quarantine
+        return not barred and self._store.has(previous.bundle)
 
     # --- settling --------------------------------------------------------------------------------
 
@@ -216,6 +281,7 @@ class Installer:
             return True
         wanted = Installed(bundle=accepted.bundle, model=accepted.model, version=accepted.version)
         try:
+            self._refuse_revoked(accepted)
             self._refuse_quarantined(accepted)
             self._fetch(name, accepted)
             self._switch(name, wanted)
@@ -229,17 +295,19 @@ class Installer:
             # verdict on the bundle. The rest the server should see as a failed assignment.
             passing = isinstance(error, TamperedFile | MetadataRefused)
             self._note(name, state="downloading" if passing else "failed", problem=error.message)
-            return isinstance(error, Quarantined | BadInput)
+            return isinstance(error, Quarantined | Revoked | BadInput)
         self._note(name, state=None, problem="")
         return True
 
     def _fetch(self, name: str, accepted: Accepted) -> None:
-        # The manifest is asked for even when the files are here: its owner must still stand by it.
         self._note(name, state="downloading", problem="")
-        manifest = self._trusted().fetch_manifest(model=accepted.model, bundle=accepted.bundle)
-        if not self._store.has(accepted.bundle):
-            self._log.event("bundle.fetching", slot=name, bundle=accepted.bundle)
-            self._store.install(accepted.bundle, manifest, self._link)
+        try:
+            trusted = self._trusted()
+            self._refuse_revoked(accepted)  # it may just have been learned
+            self._intake.fetch(trusted, self._source, accepted)
+        except ServerAway:
+            if not self._intake.is_vouched(accepted):
+                raise
 
     def _switch(self, name: str, wanted: Installed) -> None:
         self._note(name, state="starting")
@@ -270,6 +338,11 @@ class Installer:
         self._note(name, problem=error.message)
         return False
 
+    def _refuse_revoked(self, accepted: Accepted) -> None:
+        reason = self._state.now.revoked.get(accepted.bundle)
+        if reason is not None:
+            raise Revoked(bundle=accepted.bundle, reason=reason)
+
     def _refuse_quarantined(self, accepted: Accepted) -> None:
         entry = self._state.now.quarantine.get(accepted.bundle)
         if entry is not None and entry.agent_version == AGENT_VERSION:
@@ -289,7 +362,8 @@ class Installer:
 
     def _trusted(self) -> TrustedUpdates:
         if self._updates is None:
-            self._updates = refresh(self._home, self._link)
+            told_ms = self._news.server_time_ms
+            self._updates = self._intake.look(self._source, server_time_ms=told_ms)
         return self._updates
 
     def _remembered(self) -> list[SlotMemory]:
@@ -306,6 +380,8 @@ class Installer:
 def _switched(state: AgentState, slot: str, wanted: Installed) -> AgentState:
     memory = state.slot(slot)
     before = memory.current if memory.current != wanted else memory.previous
+    if before is not None and (before.bundle in state.revoked or before == wanted):
+        before = None
     changed = msgspec.structs.replace(memory, current=wanted, previous=before)
     return state.with_slot(slot, changed)
 
@@ -318,3 +394,15 @@ def _fallen_back(
         return state  # Another version was switched in meanwhile.
     changed = msgspec.structs.replace(memory, current=to, previous=None)
     return state.with_slot(slot, changed)
+
+
+def _without_revoked(state: AgentState, slot: str) -> AgentState:
+    memory = state.slot(slot)
+    ran = [one for one in (memory.current, memory.previous) if one is not None]
+    if all(one.bundle not in state.revoked for one in ran):
+        return state
+    left: list[Installed | None] = [one for one in ran if one.bundle not in state.revoked]
+    current, previous = [*left, None, None][:2]
+    return state.with_slot(
+        slot, msgspec.structs.replace(memory, current=current, previous=previous)
+    )

@@ -41,6 +41,11 @@ class Record(NamedTuple):
     message: bytes
     image: bytes
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in a segment."""
+        return _HEAD.size + len(self.message) + len(self.image)
+
 
 class _Numbered(msgspec.Struct):
     sequence: int

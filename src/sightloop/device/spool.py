@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
@@ -26,6 +26,9 @@ from sightloop.kernel.files import write_atomic
 
 SEGMENT_BYTES = 1 << 20
 """A segment that has grown to this is sealed; also the unit in which a full spool gives up."""
+
+RESERVED_FOR_NOTICES_BYTES = 64 << 10
+"""Room that other messages leave, so that what is given up can be told at once."""
 
 RESERVE = 256
 """Sequence numbers reserved with one write; a crash leaves a gap of at most so many."""
@@ -115,22 +118,29 @@ class Spool:
             self.confirm([sequence])
 
     def _append(self, body: Body, *, at_ms: int, image: bytes) -> int | None:
+        sequence = self._try_append(body, at_ms=at_ms, image=image)
+        if sequence is None:
+            self._count_dropped(shelf_of(body), 1)
+        return sequence
+
+    def _try_append(self, body: Body, *, at_ms: int, image: bytes) -> int | None:
         shelf = shelf_of(body)
         sequence = self._take_sequence()
-        if sequence is not None:
-            envelope = Envelope(device=self._device, sequence=sequence, at_ms=at_ms, body=body)
-            record = Record(encode(envelope), image)
-            n_bytes = len(record.message) + len(record.image)
-            if self._make_room(shelf, n_bytes, limit_bytes=self._limit_bytes) and (
-                self._write(shelf, sequence, record)
-                # The disk is smaller than the limit: give up as much again as is needed now.
-                or (
-                    self._make_room(shelf, n_bytes, limit_bytes=self._count().size_bytes - n_bytes)
-                    and self._write(shelf, sequence, record)
-                )
-            ):
-                return sequence
-        self._count_dropped(shelf, 1)
+        if sequence is None:
+            return None
+        envelope = Envelope(device=self._device, sequence=sequence, at_ms=at_ms, body=body)
+        record = Record(encode(envelope), image)
+        n_bytes = record.size_bytes
+        reserved_bytes = 0 if shelf == "notice" else RESERVED_FOR_NOTICES_BYTES
+        if self._make_room(shelf, n_bytes, limit_bytes=self._limit_bytes - reserved_bytes) and (
+            self._write(shelf, sequence, record)
+            # The disk is smaller than the limit: give up as much again as is needed now.
+            or (
+                self._make_room(shelf, n_bytes, limit_bytes=self._count().size_bytes - n_bytes)
+                and self._write(shelf, sequence, record)
+            )
+        ):
+            return sequence
         return None
 
     def _count(self) -> SpoolFacts:
@@ -169,7 +179,9 @@ class Spool:
             segments = self._shelves[sacrifice.shelf]
             for segment in segments[: sacrifice.n_segments]:
                 sequences = _sequences(segment)
-                self._count_dropped(sacrifice.shelf, len(sequences - self._confirmed))
+                n_retold = self._tell_again(segment) if sacrifice.shelf == "notice" else 0
+                n_dropped = len(sequences - self._confirmed) - n_retold
+                self._count_dropped(sacrifice.shelf, n_dropped)
                 self._confirmed -= sequences
                 segment.remove()
             self._shelves[sacrifice.shelf] = segments[sacrifice.n_segments :]
@@ -214,9 +226,22 @@ class Spool:
     def _tell_dropped(self, at_ms: int) -> None:
         by_kind = {str(shelf): n for shelf, n in sorted(self._dropped.items()) if n}
         if by_kind:
-            self._dropped.clear()
+            told, self._dropped = self._dropped, Counter()
             body = DroppedBody(n_envelopes=sum(by_kind.values()), by_kind=by_kind)
-            self._append(body, at_ms=at_ms, image=b"")
+            if self._try_append(body, at_ms=at_ms, image=b"") is None:
+                self._dropped += told  # with the next message, when there is room again
+
+    def _tell_again(self, segment: Segment) -> int:
+        """Take over what the drop notices of a segment tell, which is about to go; how many."""
+        n_retold = 0
+        for entry in segment.entries():
+            if entry.sequence in self._confirmed:
+                continue
+            body = msgspec.json.decode(segment.read(entry).message, type=Envelope).body
+            if isinstance(body, DroppedBody):
+                self._dropped.update(cast("dict[Shelf, int]", body.by_kind))
+                n_retold += 1
+        return n_retold
 
 
 def _sequences(segment: Segment) -> set[int]:

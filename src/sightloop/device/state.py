@@ -47,6 +47,14 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     slots: dict[str, SlotMemory] = {}
     quarantine: dict[Digest, QuarantineEntry] = {}
     policies: list[StreamPolicy] = []
+    revoked: dict[Digest, str] = {}
+    """Bundles their owners took back, and why; never run again, with or without a network."""
+    vouched: list[Digest] = []
+    """Bundles on disk whose manifest was verified down from the root; see `intake`."""
+    known_time_ms: int = 0
+    """It is at least this late, whatever the clock says; see `clock_floor`."""
+    agent: Accepted | None = None
+    """The last assignment of an agent that was accepted; see `agent_updates`."""
 
     def slot(self, name: str) -> SlotMemory:
         """The slot's memory; an empty one when nothing happened to it yet."""
@@ -60,9 +68,25 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
         """Bundles that must stay on disk: what runs, what ran before, what is to come."""
         ran = [one for slot in self.slots.values() for one in (slot.current, slot.previous)]
         accepted = [slot.accepted for slot in self.slots.values()]
-        return {one.bundle for one in ran if one} | {
+        used = {one.bundle for one in ran if one} | {
             one.bundle for one in accepted if one and one.bundle not in self.quarantine
         }
+        return used - self.revoked.keys()
+
+    def models(self) -> set[str]:
+        """Every model that a slot runs, ran before or should run."""
+        return {
+            one.model
+            for slot in self.slots.values()
+            for one in (slot.accepted, slot.current, slot.previous)
+            if one is not None
+        }
+
+    def to_begin(self, name: str) -> Installed | None:
+        """What the slot should serve when the agent starts: what it ran, unless it was revoked."""
+        memory = self.slot(name)
+        ran = [one for one in (memory.current, memory.previous) if one is not None]
+        return next((one for one in ran if one.bundle not in self.revoked), None)
 
 
 class StateFile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
+from tuf.api.metadata import Targets  # type: ignore[attr-defined]
 
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.decode import encode
@@ -16,7 +17,8 @@ from sightloop.fleet.publication import ASSIGNMENTS
 from sightloop.fleet.values import Slot
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.workspace import Workspace
-from sightloop.registry.keys import find_signer, key_path
+from sightloop.registry.keys import find_signer, find_trusted_signer, key_path
+from sightloop.registry.update_metadata import MetadataFolder, update_metadata_folder
 
 
 class AssignmentSigner:
@@ -24,6 +26,11 @@ class AssignmentSigner:
 
     def __init__(self, signer: CryptoSigner) -> None:
         self._signer = signer
+
+    @property
+    def key_id(self) -> str:
+        """What the metadata calls the key."""
+        return str(self._signer.public_key.keyid)
 
     def assign(self, slot: Slot, *, number: int, bundle: Digest, now_ms: int) -> Slot:
         """The slot with its next assignment; storing it is the caller's part."""
@@ -58,7 +65,13 @@ def open_assignment_signer(workspace: Workspace) -> AssignmentSigner:
     Raises:
         RepositoryKeyMissing: it is not on this host.
     """
-    signer = find_signer(workspace, ASSIGNMENTS)
+    targets = MetadataFolder(update_metadata_folder(workspace)).load_newest("targets", Targets)
+    if targets is None:
+        signer = find_signer(workspace, ASSIGNMENTS)
+    else:
+        # While the key is replaced there are two; the metadata says which one devices believe.
+        trusted = targets.signed.get_delegated_role(ASSIGNMENTS).keyids
+        signer = find_trusted_signer(workspace, ASSIGNMENTS, trusted)
     if signer is None:
         raise RepositoryKeyMissing(role=ASSIGNMENTS, path=str(key_path(workspace, ASSIGNMENTS)))
     return AssignmentSigner(signer)

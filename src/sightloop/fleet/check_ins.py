@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from sightloop.contracts.agent_release import SELF_UPDATE
 from sightloop.contracts.check_in import CheckIn, CheckInReply, SlotReport
 from sightloop.fleet import store
+from sightloop.fleet.agent_releases import agent_assignment_of
 from sightloop.fleet.assignments import open_assignment_signer
 from sightloop.fleet.errors import SpeaksForAnother
 from sightloop.fleet.report_buffer import ReportBuffer
 from sightloop.fleet.streams import declared
+from sightloop.fleet.update_repository import newest_update_version
 from sightloop.fleet.values import Device, Report, Slot, Stream
 from sightloop.kernel.actors import Actor, Permission, require
 from sightloop.kernel.database import Tx
@@ -62,6 +65,8 @@ def check_in(
         slots = store.slots_of(tx, device.id)
         streams = store.streams_of(tx, device.id)
         champions = _champions(tx, slots)
+        can_change = SELF_UPDATE in request.capabilities
+        agent = agent_assignment_of(tx, device.id) if can_change else None
     assigned = _assign_champions(workspace, slots, champions, now_ms=now_ms)
     news = declared(device.id, request.streams, streams)
     happened = _happened(request, before)
@@ -80,7 +85,8 @@ def check_in(
             tell(tx, one.kind, device.id, by=call.actor, at_ms=now_ms, data=one.data)
         if assigned:
             slots = store.slots_of(tx, device.id)
-    return _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+    reply = _reply(workspace, request, slots, [*streams, *news], now_ms=now_ms)
+    return msgspec.structs.replace(reply, agent=agent)
 
 
 def _report_before(tx: Tx, device: Device, buffer: ReportBuffer | None) -> Report | None:
@@ -99,7 +105,7 @@ def _champions(tx: Tx, slots: list[Slot]) -> dict[str, ModelVersion]:
         alias = registry.find_alias(tx, model, CHAMPION)
         if alias is not None:
             version = registry.get_version(tx, model, alias.number)
-            if version.signed_at_ms is not None:
+            if version.signed_at_ms is not None and version.revoked_at_ms is None:
                 found[model] = version
     return found
 
@@ -184,4 +190,5 @@ def _reply(
         policies=[policies[declaration.name] for declaration in request.streams],
         next_check_in_s=workspace.config.server.check_in_every_s,
         server_time_ms=now_ms,
+        update_version=newest_update_version(workspace),
     )

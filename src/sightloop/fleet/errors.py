@@ -152,3 +152,54 @@ class RepositoryKeyMissing(Refused):
             role=role,
             path=path,
         )
+
+
+class UnknownKeyRole(BadInput):
+    """There is no key of that name to replace."""
+
+    code = "FLEET-042"
+
+    def __init__(self, *, role: str, roles: list[str]) -> None:
+        super().__init__(
+            f"no key is called {role!r}; there are {', '.join(roles)}", role=role, roles=roles
+        )
+
+
+class BadThreshold(BadInput):
+    """So many signatures can never come together, or the keys are too many."""
+
+    code = "FLEET-043"
+
+    def __init__(self, *, role: str, n_keys: int, threshold: int) -> None:
+        super().__init__(
+            f"{role} cannot have {n_keys} keys of which {threshold} must sign; "
+            "root takes 1 to 9 keys and a threshold up to their number, every other role has one",
+            role=role,
+            n_keys=n_keys,
+            threshold=threshold,
+        )
+
+
+class FolderNotEmpty(Refused):
+    """Updates are written into a folder of their own, so that nothing of yours is overwritten."""
+
+    code = "FLEET-044"
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__(
+            f"{folder} holds other files; name an empty folder, or one of an earlier export",
+            folder=folder,
+        )
+
+
+class BadRelease(BadInput):
+    """The wheels cannot become a release of the agent."""
+
+    code = "FLEET-045"
+
+    def __init__(self, *, wheel: str, problem: str) -> None:
+        super().__init__(
+            f"wheel {wheel!r} cannot be released: {problem}; build it with `pip wheel`",
+            wheel=wheel,
+            problem=problem,
+        )

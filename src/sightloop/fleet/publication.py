@@ -7,7 +7,7 @@ the timestamp replaces a file. Whatever is already right is left as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -30,12 +30,25 @@ from sightloop.fleet.errors import RepositoryKeyMissing
 from sightloop.kernel.workspace import Workspace
 from sightloop.registry import store as registry
 from sightloop.registry.errors import UpdateMetadataDamaged
-from sightloop.registry.keys import find_signer, key_path, owner_key_name, verifying_key
+from sightloop.registry.keys import (
+    find_signer,
+    find_trusted_signer,
+    key_path,
+    owner_key_name,
+    verifying_key,
+)
 from sightloop.registry.update_metadata import TIMESTAMP, Lifetimes, MetadataFolder, expiry, is_due
 from sightloop.registry.values import ModelName, PublicKey
 
 ASSIGNMENTS = "assignments"
+AGENTS = "agents"
+"""Vouches for releases of the agent itself; there from the first one on."""
+
 TOP_LEVEL = ("root", "targets", "snapshot", TIMESTAMP)
+MOST_ROOT_KEYS = 9
+ROOT_KEYS = ("root", *(f"root-{number}" for number in range(2, MOST_ROOT_KEYS + 1)))
+"""The names of root keys; there is more than one after a rotation that asked for more."""
+
 THRESHOLD = 1
 """Signatures each role needs; the metadata carries it per role, so that it can be raised there."""
 
@@ -52,10 +65,29 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 class Publication:
     """One pass from root to timestamp; each step leaves the files so that the next may follow."""
 
-    def __init__(self, workspace: Workspace, folder: MetadataFolder, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: MetadataFolder,
+        lifetimes: Lifetimes,
+        *,
+        also: Mapping[str, CryptoSigner] | None = None,
+        assigning: CryptoSigner | None = None,
+    ) -> None:
+        """Set up; the last two are for a key that is being replaced.
+
+        Args:
+            workspace: holds keys and owners.
+            folder: of the metadata, locked by the caller.
+            lifetimes: until when signatures are good.
+            also: by role, a key that signs beside the present one; such a role is signed anew.
+            assigning: the key that is trusted with assignments from now on.
+        """
         self._workspace = workspace
         self._folder = folder
         self._lifetimes = lifetimes
+        self._also = also or {}
+        self._assigning = assigning
         self._now_ms = workspace.clock.now_ms()
         self._written: list[str] = []
 
@@ -78,19 +110,20 @@ class Publication:
     def _root(self) -> Root:
         known = self._folder.load_newest("root", Root)
         if known is None:
-            keys = {name: self._signer(name).public_key for name in TOP_LEVEL}
+            keys = {name: self._first_key(name) for name in TOP_LEVEL}
             root = Root(
                 expires=expiry(self._now_ms, self._lifetimes.root_days),
                 keys={key.keyid: key for key in keys.values()},
                 roles={name: Role([key.keyid], THRESHOLD) for name, key in keys.items()},
                 consistent_snapshot=True,
             )
-            return self._write("root", root)
-        self._check(known.signed, "root", known)
+            return self._write("root", root, by=root)
+        root, days = known.signed, self._lifetimes.root_days
+        self._check(root, "root", known)
         # An offline root key is no error here: whoever keeps it renews the root in time.
-        if self._is_due(known.signed, self._lifetimes.root_days) and self._has_key("root"):
-            return self._write("root", self._renewed(known.signed, self._lifetimes.root_days))
-        return known.signed
+        if self._is_due("root", root, days) and self._has_keys("root", root):
+            return self._write("root", self._renewed(root, days), by=root)
+        return root
 
     def _targets(self, root: Root, owners: Mapping[ModelName, PublicKey]) -> Targets:
         known = self._folder.load_newest("targets", Targets)
@@ -99,22 +132,40 @@ class Publication:
                 expires=expiry(self._now_ms, self._lifetimes.targets_days),
                 delegations=Delegations(keys={}, roles={}),
             )
-            _delegate(targets, ASSIGNMENTS, self._signer(ASSIGNMENTS).public_key, "assignments/*")
+            _delegate(targets, ASSIGNMENTS, self._first_key(ASSIGNMENTS), "assignments/*")
             self._delegate_owners(targets, owners)
-            return self._write("targets", targets)
+            self._delegate_agents(targets)
+            return self._write("targets", targets, by=root)
+        targets, days = known.signed, self._lifetimes.targets_days
         self._check(root, "targets", known)
-        due = self._is_due(known.signed, self._lifetimes.targets_days) and self._has_key("targets")
-        if self._delegate_owners(known.signed, owners) or due:
-            renewed = self._renewed(known.signed, self._lifetimes.targets_days)
-            return self._write("targets", renewed)
-        return known.signed
+        due = self._is_due("targets", targets, days) and self._has_keys("targets", root)
+        changes = (
+            self._delegate_owners(targets, owners),
+            self._delegate_agents(targets),
+            self._delegate_assignments(targets),
+        )
+        if any(changes) or due:
+            return self._write("targets", self._renewed(targets, days), by=root)
+        return targets
+
+    def _delegate_agents(self, targets: Targets) -> bool:
+        if AGENTS in _roles_of(targets) or self._folder.newest_version(AGENTS) == 0:
+            return False
+        _delegate(targets, AGENTS, self._first_key(AGENTS), "agents/*")
+        return True
+
+    def _delegate_assignments(self, targets: Targets) -> bool:
+        if self._assigning is None:
+            return False
+        _delegate(targets, ASSIGNMENTS, self._assigning.public_key, "assignments/*")
+        return True
 
     def _delegate_owners(self, targets: Targets, owners: Mapping[ModelName, PublicKey]) -> bool:
         """Trust each owner who has signed something with their model's manifests, nothing else."""
         missing = [
             model
-            for model in owners
-            if owner_key_name(model) not in _roles_of(targets)
+            for model, key in owners.items()
+            if key.id not in _key_ids(targets, owner_key_name(model))
             and self._folder.newest_version(owner_key_name(model)) > 0
         ]
         for model in missing:
@@ -127,10 +178,10 @@ class Publication:
         known = self._folder.load_newest(ASSIGNMENTS, Targets)
         days = self._lifetimes.assignments_days
         if known is None:
-            self._write(ASSIGNMENTS, Targets(expires=expiry(self._now_ms, days)))
-        elif self._is_due(known.signed, days):
+            self._write(ASSIGNMENTS, Targets(expires=expiry(self._now_ms, days)), by=targets)
+        elif self._is_due(ASSIGNMENTS, known.signed, days):
             self._check(targets, ASSIGNMENTS, known)
-            self._write(ASSIGNMENTS, self._renewed(known.signed, days))
+            self._write(ASSIGNMENTS, self._renewed(known.signed, days), by=targets)
 
     def _current_files(self, root: Root, targets: Targets) -> dict[str, MetaFile]:
         files = {}
@@ -150,12 +201,12 @@ class Publication:
         days = self._lifetimes.snapshot_days
         if known is not None:
             self._check(root, "snapshot", known)
-            if known.signed.meta == files and not self._is_due(known.signed, days):
+            due = self._is_due("snapshot", known.signed, days)
+            if known.signed.meta == files and not due:
                 return known.signed
         version = 1 if known is None else known.signed.version + 1
-        return self._write(
-            "snapshot", Snapshot(version, expires=expiry(self._now_ms, days), meta=files)
-        )
+        made = Snapshot(version, expires=expiry(self._now_ms, days), meta=files)
+        return self._write("snapshot", made, by=root)
 
     def _timestamp(self, root: Root, snapshot: Snapshot) -> int:
         content = self._folder.read_newest("snapshot")
@@ -165,17 +216,18 @@ class Publication:
         days = self._lifetimes.timestamp_days
         if known is not None:
             self._check(root, TIMESTAMP, known)
-            if known.signed.snapshot_meta == meta and not self._is_due(known.signed, days):
+            due = self._is_due(TIMESTAMP, known.signed, days)
+            if known.signed.snapshot_meta == meta and not due:
                 return known.signed.version
         version = 1 if known is None else known.signed.version + 1
-        self._write(
-            TIMESTAMP, Timestamp(version, expires=expiry(self._now_ms, days), snapshot_meta=meta)
-        )
+        made = Timestamp(version, expires=expiry(self._now_ms, days), snapshot_meta=meta)
+        self._write(TIMESTAMP, made, by=root)
         return version
 
-    def _write(self, role: str, signed: Kind) -> Kind:
+    def _write(self, role: str, signed: Kind, *, by: Root | Targets) -> Kind:
         metadata = Metadata(signed)
-        metadata.sign(self._signer(role))
+        for signer in self._signers(role, by):
+            metadata.sign(signer, append=True)
         self._folder.write(role, metadata)
         self._written.append(role)
         return signed
@@ -192,17 +244,34 @@ class Publication:
             path = str(self._folder.path_of(role, metadata.signed.version))
             raise UpdateMetadataDamaged(path=path, detail=str(error)) from error
 
-    def _is_due(self, signed: Kind, lifetime_days: int) -> bool:
-        return is_due(signed, lifetime_days=lifetime_days, now_ms=self._now_ms)
+    def _is_due(self, role: str, signed: Kind, lifetime_days: int) -> bool:
+        aged = is_due(signed, lifetime_days=lifetime_days, now_ms=self._now_ms)
+        return aged or role in self._also
 
-    def _has_key(self, role: str) -> bool:
-        return find_signer(self._workspace, role) is not None
+    def _has_keys(self, role: str, by: Root | Targets) -> bool:
+        wanted = by.get_delegated_role(role)
+        return len(trusted_signers(self._workspace, role, wanted.keyids)) >= wanted.threshold
 
-    def _signer(self, role: str) -> CryptoSigner:
+    def _signers(self, role: str, by: Root | Targets) -> list[CryptoSigner]:
+        if not self._has_keys(role, by):
+            raise RepositoryKeyMissing(role=role, path=str(key_path(self._workspace, role)))
+        found = trusted_signers(self._workspace, role, by.get_delegated_role(role).keyids)
+        return [*found, *([self._also[role]] if role in self._also else [])]
+
+    def _first_key(self, role: str) -> Key:
         signer = find_signer(self._workspace, role)
         if signer is None:
             raise RepositoryKeyMissing(role=role, path=str(key_path(self._workspace, role)))
-        return signer
+        return signer.public_key
+
+
+def trusted_signers(
+    workspace: Workspace, role: str, key_ids: Collection[str]
+) -> list[CryptoSigner]:
+    """The role's private keys on this host that count: one, but for a shared root."""
+    names = ROOT_KEYS if role == "root" else (role,)
+    found = [find_trusted_signer(workspace, name, key_ids) for name in names]
+    return [signer for signer in found if signer is not None]
 
 
 def _roles_of(targets: Targets) -> list[str]:
@@ -210,10 +279,18 @@ def _roles_of(targets: Targets) -> list[str]:
     return list(targets.delegations.roles or {})
 
 
+def _key_ids(targets: Targets, role: str) -> list[str]:
+    assert targets.delegations is not None, "targets metadata is made with delegations"
+    found = (targets.delegations.roles or {}).get(role)
+    return [] if found is None else found.keyids
+
+
 def _delegate(targets: Targets, role: str, key: Key, paths: str) -> None:
     """Trust `key` with the targets under `paths`; nobody else is asked about those."""
     assert targets.delegations is not None, "targets metadata is made with delegations"
     assert targets.delegations.roles is not None, "and with named roles"
+    for old in _key_ids(targets, role):
+        targets.revoke_key(old, role)
     targets.delegations.roles[role] = DelegatedRole(
         role, [], THRESHOLD, terminating=True, paths=[paths]
     )

@@ -14,6 +14,7 @@ import re
 
 import msgspec
 
+from sightloop.fleet.agent_releases import is_agent_blob, is_agent_release
 from sightloop.fleet.errors import RepositoryMissing
 from sightloop.fleet.publication import ASSIGNMENTS, TOP_LEVEL, Publication, Published
 from sightloop.kernel.digests import Digest, parse_digest
@@ -22,6 +23,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.registry import store as registry
 from sightloop.registry.keys import KeyFacts, ensure_signer, key_facts, owner_key_name
 from sightloop.registry.update_metadata import (
+    TIMESTAMP,
     Lifetimes,
     MetadataFolder,
     update_metadata_folder,
@@ -31,6 +33,7 @@ __all__ = [
     "Published",
     "RoleExpiry",
     "create_repository",
+    "newest_update_version",
     "publish",
     "released_blob",
     "repository_key_names",
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 _TARGET = re.compile(r"bundles/(?P<model>[^/]+)/(?:[0-9a-f]{64}\.)?(?P<digits>[0-9a-f]{64})\.json")
+_AGENT_TARGET = re.compile(r"agents/(?:[0-9a-f]{64}\.)?(?P<digits>[0-9a-f]{64})\.json")
 
 
 class RoleExpiry(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,12 +99,35 @@ def root_bytes(workspace: Workspace) -> bytes:
     return content
 
 
+def newest_update_version(workspace: Workspace) -> int:
+    """Of the metadata published last, for check-in replies; 0 before there is any."""
+    path = MetadataFolder(update_metadata_folder(workspace)).path_of(TIMESTAMP, 0)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Timestamp).signed.version
+    except (FileNotFoundError, msgspec.DecodeError):
+        return 0
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class _Timestamp(msgspec.Struct):
+    signed: _Versioned
+
+
 def target_blob(workspace: Workspace, target: str) -> Digest:
     """The manifest behind a target path, with or without the hash that TUF puts before its name.
 
     Raises:
         NotFound: no signed version has this path.
     """
+    agent = _AGENT_TARGET.fullmatch(target)
+    if agent is not None:
+        digest = parse_digest(f"sha256:{agent['digits']}")
+        with workspace.db.read() as tx:
+            if is_agent_release(tx, digest):
+                return digest
     named = _TARGET.fullmatch(target)
     if named is not None:
         digest = parse_digest(f"sha256:{named['digits']}")
@@ -110,6 +137,7 @@ def target_blob(workspace: Workspace, target: str) -> Digest:
             version is not None
             and version.model == named["model"]
             and version.signed_at_ms is not None
+            and version.revoked_at_ms is None
         ):
             return digest
     raise NotFound(what="update target", name=target[:200])
@@ -122,7 +150,7 @@ def released_blob(workspace: Workspace, digest: Digest) -> Digest:
         NotFound: it does not; training images and unreleased models stay inside.
     """
     with workspace.db.read() as tx:
-        if registry.is_released(tx, digest):
+        if registry.is_released(tx, digest) or is_agent_blob(tx, digest):
             return digest
     raise NotFound(what="released blob", name=digest)
 

@@ -32,6 +32,7 @@ __all__ = [
     "release",
     "reproducing",
     "reproductions",
+    "revoking",
     "services",
     "signing",
     "store",

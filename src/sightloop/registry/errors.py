@@ -314,6 +314,33 @@ class UpdateMetadataDamaged(Damaged):
         )
 
 
+class VersionRevoked(Refused):
+    """The model's owner took the version back; that is never undone."""
+
+    code = "REG-045"
+
+    def __init__(self, *, version: str, action: str, reason: str) -> None:
+        super().__init__(
+            f"{version} cannot {action}: its owner revoked it ({reason}); "
+            "train and release another version",
+            version=version,
+            reason=reason,
+        )
+
+
+class NotSignedYet(Refused):
+    """Nothing was given out that could be taken back."""
+
+    code = "REG-046"
+
+    def __init__(self, *, version: str) -> None:
+        super().__init__(
+            f"{version} was never signed, so no device has it; "
+            "reject it instead: `sightloop models reject`",
+            version=version,
+        )
+
+
 class BadRegisteredName(BadInput):
     """A registered model's name becomes part of addresses."""
 

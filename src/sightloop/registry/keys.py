@@ -3,12 +3,13 @@
 `owner-MODEL` vouches for a model's versions and belongs to whoever owns the model; `root`,
 `targets`, `snapshot`, `timestamp` and `assignments` belong to the update repository. All may lie in
 one folder, and then a thief of that folder can do everything: `sightloop doctor` says so from
-`key_facts`. Moving `root.pem` and `owner-*.pem` to another host is how the protection is turned on.
+`key_facts`. Moving `root.pem`, `targets.pem` and `owner-*.pem` to another host is how the
+protection is turned on: `targets` says whose key counts for a model, so its thief could name his.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
 
-from sightloop.kernel.files import write_atomic
+from sightloop.kernel.files import sync_folder, write_atomic
 from sightloop.kernel.workspace import Workspace
 from sightloop.registry.errors import KeyUnreadable
 from sightloop.registry.values import ModelName, PublicKey
@@ -51,7 +52,52 @@ def find_signer(workspace: Workspace, name: str) -> CryptoSigner | None:
     Raises:
         KeyUnreadable: the file is something else.
     """
-    path = key_path(workspace, name)
+    return _signer_in(key_path(workspace, name))
+
+
+def find_trusted_signer(
+    workspace: Workspace, name: str, key_ids: Collection[str]
+) -> CryptoSigner | None:
+    """The private key of that name, or the one about to replace it, whichever has such an id.
+
+    While a key is being rotated both lie here; which of them counts, the metadata says.
+
+    Raises:
+        KeyUnreadable: a file is something else.
+    """
+    found = (_signer_in(path) for path in (key_path(workspace, name), _next_path(workspace, name)))
+    return next((one for one in found if one and one.public_key.keyid in key_ids), None)
+
+
+def ensure_next_signer(workspace: Workspace, name: str) -> CryptoSigner:
+    """The key that shall replace the one of that name; made now if none was begun.
+
+    Raises:
+        KeyUnreadable: the file is something else.
+    """
+    path = _next_path(workspace, name)
+    known = _signer_in(path)
+    if known is not None:
+        return known
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signer = CryptoSigner.generate_ecdsa()
+    write_atomic(path, signer.private_bytes, mode=0o600)
+    return signer
+
+
+def finish_replacing(workspace: Workspace, name: str) -> None:
+    """The next key takes the place of the one of that name, whose private half is gone then."""
+    path = _next_path(workspace, name)
+    if path.exists():
+        path.replace(key_path(workspace, name))
+        sync_folder(path.parent)
+
+
+def _next_path(workspace: Workspace, name: str) -> Path:
+    return key_path(workspace, f"{name}.next")
+
+
+def _signer_in(path: Path) -> CryptoSigner | None:
     try:
         private_key = load_pem_private_key(path.read_bytes(), password=None)
     except FileNotFoundError:

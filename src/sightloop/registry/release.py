@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightloop.registry.errors import NotReleasable, VersionRejected
+from sightloop.registry.errors import NotReleasable, VersionRejected, VersionRevoked
 from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 
 
@@ -18,7 +18,10 @@ def require_releasable(
     Raises:
         NotReleasable: see `require_passed`.
         VersionRejected: a person said no.
+        VersionRevoked: its owner took it back.
     """
+    if version.revoked_at_ms is not None:
+        raise VersionRevoked(version=version.name, action=action, reason=version.revoked_reason)
     require_passed(version, verdict, action=action)
     if approval is not None and approval.decision == "reject":
         raise VersionRejected(

@@ -21,6 +21,7 @@ from sightloop.registry.errors import OwnerKeyForeign, OwnerKeyMissing, UpdateMe
 from sightloop.registry.keys import (
     ensure_signer,
     find_signer,
+    find_trusted_signer,
     key_path,
     owner_key_name,
     public_half,
@@ -58,6 +59,7 @@ def sign_version(
         NotFound: there is no such version.
         NotReleasable: its latest verdict is not a pass.
         VersionRejected: a person rejected it.
+        VersionRevoked: its owner took it back.
         OwnerKeyMissing: the private key is not on this host.
         OwnerKeyForeign: the key file holds another key than the model's.
         UpdateMetadataDamaged: what the owner signed before is not what is there now.
@@ -71,7 +73,7 @@ def sign_version(
     assert verdict is not None, "require_releasable refuses a version without a verdict"
     folder = MetadataFolder(update_metadata_folder(workspace))
     with folder.locked():
-        signer = _owner_signer(workspace, version.model)
+        signer = owner_signer(workspace, version.model)
         _vouch(workspace, folder, signer, version, lifetimes or Lifetimes())
     return _record(workspace, call, version, verdict=verdict.id, key_id=signer.public_key.keyid)
 
@@ -84,8 +86,13 @@ def sign_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome
     return Outcome({"model": version.model, "number": version.number, "bundle": version.bundle})
 
 
-def _owner_signer(workspace: Workspace, model: ModelName) -> CryptoSigner:
-    """The model's private key; made, and recorded with the model, when it has none yet."""
+def owner_signer(workspace: Workspace, model: ModelName) -> CryptoSigner:
+    """The model's private key; made, and recorded with the model, when it has none yet.
+
+    Raises:
+        OwnerKeyMissing: the private key is not on this host.
+        OwnerKeyForeign: the key file holds another key than the model's.
+    """
     name = owner_key_name(model)
     path = str(key_path(workspace, name))
     with workspace.db.read() as tx:
@@ -95,7 +102,7 @@ def _owner_signer(workspace: Workspace, model: ModelName) -> CryptoSigner:
         with workspace.db.write() as tx:
             store.set_owner_key(tx, model, public_half(signer))
         return signer
-    known = find_signer(workspace, name)
+    known = find_trusted_signer(workspace, name, {owner.id}) or find_signer(workspace, name)
     if known is None:
         raise OwnerKeyMissing(model=model, key_id=owner.id, path=path)
     if known.public_key.keyid != owner.id:
@@ -113,7 +120,7 @@ def _vouch(
 ) -> None:
     now_ms = workspace.clock.now_ms()
     role = owner_key_name(version.model)
-    before = _signed_before(folder, role, signer)
+    before = signed_before(folder, role, signer)
     path = target_path(version.model, version.bundle)
     known = {} if before is None else before.targets
     is_fresh = before is not None and not is_due(
@@ -126,13 +133,20 @@ def _vouch(
         version=1 if before is None else before.version + 1,
         expires=expiry(now_ms, lifetimes.owner_days),
         targets={**known, path: _target_of(workspace, version, path)},
+        # What was revoked stays so with every later signature.
+        unrecognized_fields={} if before is None else before.unrecognized_fields,
     )
     metadata = Metadata(targets)
     metadata.sign(signer)
     folder.write(role, metadata)
 
 
-def _signed_before(folder: MetadataFolder, role: str, signer: CryptoSigner) -> Targets | None:
+def signed_before(folder: MetadataFolder, role: str, signer: CryptoSigner) -> Targets | None:
+    """What the owner signed last; None when that was nothing.
+
+    Raises:
+        UpdateMetadataDamaged: the newest file is not signed by this key.
+    """
     metadata = folder.load_newest(role, Targets)
     if metadata is None:
         return None

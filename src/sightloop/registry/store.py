@@ -58,6 +58,8 @@ _versions = Table(
     Column("dataset_commit", Text),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("signed_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    Column("revoked_reason", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("model", "number"),
     Index("model_versions_by_bundle", "bundle"),
 )
@@ -298,9 +300,29 @@ def mark_signed(tx: Tx, version: ModelVersion, *, now_ms: int) -> bool:
     return marked.rowcount == 1
 
 
+def mark_revoked(tx: Tx, version: ModelVersion, *, reason: str, now_ms: int) -> bool:
+    """Note that the owner took the version back; False when that was known."""
+    marked = tx.execute(
+        update(_versions)
+        .where(
+            (_versions.c.model == version.model)
+            & (_versions.c.number == version.number)
+            & _versions.c.revoked_at_ms.is_(None)
+        )
+        .values(revoked_at_ms=now_ms, revoked_reason=reason)
+    )
+    return marked.rowcount == 1
+
+
+def files_of(tx: Tx, bundle: Digest) -> list[Digest]:
+    """The blobs that the manifest names."""
+    query = select(_files.c.digest).where(_files.c.bundle == bundle).order_by(_files.c.name)
+    return [Digest(digest) for digest in tx.scalars(query)]
+
+
 def is_released(tx: Tx, digest: Digest) -> bool:
-    """Whether the blob is part of a signed version: devices may have no other."""
-    signed = _versions.c.signed_at_ms.is_not(None)
+    """Whether the blob is part of a signed version in good standing: devices get no other."""
+    signed = _versions.c.signed_at_ms.is_not(None) & _versions.c.revoked_at_ms.is_(None)
     manifest = select(_versions.c.bundle).where(signed & (_versions.c.bundle == digest))
     file = (
         select(_files.c.bundle)
@@ -419,6 +441,12 @@ def set_owner_key(tx: Tx, model: ModelName, key: PublicKey) -> None:
     values = {"owner_key_id": key.id, "owner_public_pem": key.pem}
     changed = tx.execute(update(_models).where(keyless).values(values)).rowcount
     assert changed == 1, f"{model} has an owner key, or is no model"
+
+
+def replace_owner_key(tx: Tx, model: ModelName, key: PublicKey) -> None:
+    """The model's owner signs with another key from now on; the update metadata follows."""
+    values = {"owner_key_id": key.id, "owner_public_pem": key.pem}
+    tx.execute(update(_models).where(_models.c.name == model).values(values))
 
 
 def _version(tx: Tx, condition: Any) -> ModelVersion | None:  # noqa: ANN401 - a SQL condition

@@ -34,6 +34,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """None when nobody recorded what it learned from: it is a candidate that no gate judges."""
     created_at_ms: int
     signed_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+    """Since when its owner wants it to run nowhere; None for a version in good standing."""
+    revoked_reason: str = ""
 
     @property
     def name(self) -> str:

@@ -8,13 +8,16 @@ import msgspec
 
 from sightloop.evaluation import services as evaluation
 from sightloop.fleet import (
+    agent_releases,
     device_details,
     devices,
     enrolment,
     overview,
+    revoking,
     rollout_overview,
     rollout_status,
     rollouts,
+    rotation,
     streams,
 )
 from sightloop.kernel import access
@@ -113,6 +116,8 @@ SERVICES: dict[str, Service] = {
     "access.list": access.list_people,
     "access.revoke": access.revoke_access,
     "access.role": access.change_role,
+    "agents.assign": agent_releases.assign_agent,
+    "agents.release": agent_releases.release_agent,
     "audit.verify": loop.verify_audit_log,
     "devices.count": overview.count_fleet,
     "devices.details": device_details.show_details,
@@ -123,6 +128,7 @@ SERVICES: dict[str, Service] = {
     "devices.show": devices.show_device,
     "events.latest": loop.latest_events,
     "events.list": loop.list_events,
+    "keys.rotate": rotation.rotate_key,
     "keys.show": keyring.show_keys,
     "loop.pause": loop.pause_loop,
     "loop.retry": loop.try_again,
@@ -145,6 +151,7 @@ SERVICES: dict[str, Service] = {
     "models.reproduce": reproducing.reproduce_version,
     "models.reproductions": reproducing.list_reproductions,
     "models.serving": lineage.count_serving,
+    "models.revoke": revoking.revoke_version,
     "models.show": catalogue.show_version,
     "models.sign": signing.sign_version,
     "models.versions": catalogue.list_versions,

@@ -90,9 +90,10 @@ def _keys(workspace: Workspace) -> Iterator[Finding]:
         yield Finding(name="owner keys", is_well=False, finding=text)
     else:
         yield Finding(name="owner keys", is_well=True, finding="none on this host")
-    if "root" in roots:
-        text = "the root key is on this host; move it to where no network reaches"
-        yield Finding(name="root key", is_well=False, finding=text)
+    for role in ("root", "targets"):
+        if role in roots:
+            text = f"the {role} key is on this host; move it to where no network reaches"
+            yield Finding(name=f"{role} key", is_well=False, finding=text)
 
 
 def _expiries(workspace: Workspace) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from sightloop.registry.keys import key_facts, key_path, owner_key_name
 
 PURPOSES: Mapping[str, str] = {
     "root": "vouches for the other keys; belongs where no network reaches",
-    "targets": "says which owner vouches for which model",
+    "targets": "says which owner vouches for which model; its thief could name himself",
     "snapshot": "says which files belong together; the server renews it",
     "timestamp": "says which word is the latest; the server renews it often",
     "assignments": "signs what each device shall run; the server needs it",

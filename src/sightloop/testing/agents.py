@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +77,11 @@ class AgentProcess:
             self._process.wait()
 
     @property
+    def is_running(self) -> bool:
+        """Whether the process is there, whatever it does."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """Of the supervisor."""
         assert self._process is not None, "it was never started"
@@ -120,8 +125,13 @@ class AgentProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _start(self, *flags: str) -> None:
-        command = [sys.executable, "-m", "sightloop.device", "--home", str(self.home), *flags]
+    def launch(self, *, trial_s: float) -> None:
+        """Start a launcher that starts it, and replaces it by what it is assigned."""
+        self._start("--port", str(self.port), *self.flags, verbs=["launch", f"--trial-s={trial_s}"])
+
+    def _start(self, *flags: str, verbs: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", "sightloop.device", *verbs]
+        command += ["--home", str(self.home), *flags]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, env=self._environment)
 

@@ -6,6 +6,7 @@ request: be away, break off downloads, send other bytes than it should.
 
 from __future__ import annotations
 
+import http.server
 import socket
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from sightloop.contracts.agent_release import AGENT_SLOT, SELF_UPDATE
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.check_in import (
     CheckIn,
@@ -47,6 +49,8 @@ class ControlPlane:
     def __init__(self, models: list[str] | None = None) -> None:
         self.repository = UpdateRepository(models or ["blobs"])
         self.assignments: dict[str, SignedAssignment] = {}
+        self.agent: SignedAssignment | None = None
+        """Which agent devices should run."""
         self.policies: list[StreamPolicy] = []
         self.next_check_in_s = 0.3
         self.counter = 0
@@ -101,6 +105,26 @@ class ControlPlane:
         )
         self.assignments[slot] = self.repository.sign(assignment)
         return assignment
+
+    def offer_agent(self, manifest: bytes, wheels: list[bytes]) -> Digest:
+        """Publish a release of the agent and assign it to the device."""
+        release = digest_of(manifest)
+        path = self.repository.add_agent(release, manifest)
+        self.manifests[path] = manifest
+        for wheel in wheels:
+            self.blobs[_digits(digest_of(wheel))] = wheel
+        self.counter += 1
+        assignment = Assignment(
+            device=DEVICE,
+            slot=AGENT_SLOT,
+            model=AGENT_SLOT,
+            version=self.counter,
+            bundle=release,
+            counter=self.counter,
+            issued_at_ms=1_700_000_000_000,
+        )
+        self.agent = self.repository.sign(assignment)
+        return release
 
     def bodies(self, kind: type[Body]) -> list[Body]:
         """Every stored message of that kind, in order of sequence."""
@@ -173,6 +197,8 @@ class ControlPlane:
                 policies=self.policies,
                 next_check_in_s=self.next_check_in_s,
                 server_time_ms=check_in.at_ms,
+                update_version=self.repository.version,
+                agent=self.agent if SELF_UPDATE in check_in.capabilities else None,
             )
         )
 
@@ -249,6 +275,37 @@ def running_control_plane(models: list[str] | None = None) -> Iterator[ControlPl
         yield plane
     finally:
         plane.stop()
+
+
+@contextmanager
+def running_static_files(plane: ControlPlane) -> Iterator[str]:
+    """The plane's update files behind a server that asks for no token; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name http.server looks for
+            kind, _, name = self.path.removeprefix("/tuf/").partition("/")
+            # Of a target's name, the hash that TUF puts before it says nothing new here.
+            folder, _, last = name.rpartition("/")
+            plain = f"{folder}/{last.split('.', 1)[-1]}"
+            files = plane.repository.files if kind == "metadata" else plane.manifests
+            content = files.get(name, files.get(plain))
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def _breaking_off(content: bytes) -> AsyncIterator[bytes]:
