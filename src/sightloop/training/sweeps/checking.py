@@ -155,8 +155,7 @@ def _request_setting(name: str, range_: Range) -> Iterator[tuple[str, Any, str]]
         return
     values = range_.choices if isinstance(range_, Categorical) else [range_.low, range_.high]
     for value in values:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not is_whole or not low <= value <= high:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             field = "choices" if isinstance(range_, Categorical) else "low"
             yield field, value, f"{name} is a whole number between {low:,} and {high:,}"
 
