@@ -137,7 +137,8 @@ def test_a_damaged_line_is_told_and_the_others_arrive(tmp_path: Path):
     troubles = forward_stubbornly(spool, target)
     assert [step for _, _, step, _ in target.points[RUN]] == [0, 2]
     assert "1 × damaged lines in the spool" in troubles.lines()[0]
-    assert "line 3" in troubles.lines()[0]
+    assert "line 3 of main" in troubles.lines()[0]
+    assert (tmp_path / "refused" / f"{RUN}.damaged").read_bytes() == lines[2]
 
 
 def test_a_line_broken_off_by_a_crash_costs_only_itself(tmp_path: Path):

@@ -1,12 +1,15 @@
+import os
 import pickle
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sightloop.client import lifetimes
+from sightloop.client.runs import Run
 from sightloop.client.spool import all_spools
 from sightloop.client.syncing import sync_spools
 from sightloop.inference.images import decode_picture
@@ -70,6 +73,16 @@ def test_while_the_server_is_away_all_waits_and_is_told(
     assert values(track.target, run.id, "loss") == [(0.5, 0)]
     assert track.target.ends[run.id].state == "finished"
     assert list(sync_spools(spools, lambda _: track.target, now_ms=0)) == []
+
+
+def test_every_run_that_still_waits_is_named_and_the_reason_once(track: Tracker, spools: Path):
+    track.target.is_away = True
+    with track() as first, track() as second:
+        first.log(loss=0.5)
+    done = list(sync_spools(spools, lambda _: track.target, now_ms=0))
+    assert sorted(one.run for one in done) == sorted([first.id, second.id])
+    assert [one.is_done for one in done] == [False, False]
+    assert sorted(len(one.problems) for one in done) == [0, 1]
 
 
 def test_the_next_run_forwards_what_an_earlier_one_left(track: Tracker):
@@ -170,6 +183,62 @@ def test_what_is_no_number_is_told_and_the_rest_is_kept(
         run.log(bad=value, good=1.0)
     assert [key for key, *_ in track.target.points[run.id]] == ["good"]
     assert "1 × values that are no numbers: metric 'bad'" in capsys.readouterr().err
+
+
+class Contrary:
+    """An object of a foreign library that refuses to be anything."""
+
+    def __str__(self) -> str:
+        raise KeyError("no words")
+
+    def __float__(self) -> float:
+        raise LookupError("no number")
+
+
+HOSTILE: dict[str, Callable[[Run, Path], object]] = {
+    "a metric's name that is a number": lambda run, _: run.log({1: 0.5}),  # type: ignore[dict-item]
+    "a parameter's name that is a tuple": lambda run, _: run.log_params({("a",): 1}),  # type: ignore[dict-item]
+    "half a character in a tag": lambda run, _: run.set_tags(path="a\udcff"),
+    "half a character in a parameter": lambda run, _: run.log_params(path="a\ud800"),
+    "half a character in a name": lambda run, _: run.set_tags({"a\udcff": "b"}),
+    "a file whose name is no text": lambda run, folder: run.log_artifact(folder),
+    "a value without words": lambda run, _: run.log_params(x=Contrary()),
+    "a value without a number": lambda run, _: run.log(x=Contrary()),
+    "a step without a number": lambda run, _: run.log(x=1.0, step=Contrary()),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_nothing_a_program_logs_costs_what_it_logs_afterwards(
+    what: str, track: Tracker, tmp_path: Path, spools: Path
+):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("odd")
+    with track() as run:
+        HOSTILE[what](run, folder)
+        run.log(after=1.0, step=7)
+        run.set_tags(after="yes")
+    assert values(track.target, run.id, "after") == [(1.0, 7)]
+    assert track.target.tags[run.id]["after"] == "yes"
+    assert track.target.ends[run.id].state == "finished"
+    assert all_spools(spools) == []
+
+
+def test_bytes_that_are_no_text_are_kept_as_a_url_writes_them(track: Tracker, tmp_path: Path):
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("odd")
+    with track() as run:
+        run.log_artifact(tmp_path / os.fsdecode(b"caf\xe9.txt"))
+        run.set_tags(command="train caf\udce9")
+    assert track.target.files == {(run.id, "caf%E9.txt"): b"odd"}
+    assert track.target.tags[run.id] == {"command": "train caf%E9"}
+
+
+def test_an_error_in_words_that_are_no_text_ends_the_run_all_the_same(track: Tracker):
+    with pytest.raises(ValueError, match="caf"), track("caf\udce9") as run:
+        raise ValueError("caf\udce9")
+    assert track.target.begun[run.id].experiment == "caf%E9"
+    assert track.target.ends[run.id].reason == "ValueError: caf%E9"
 
 
 def test_a_step_that_is_none_is_counted_instead(track: Tracker, capsys: pytest.CaptureFixture[str]):

@@ -88,6 +88,20 @@ def test_a_note_that_was_damaged_means_from_the_start(tmp_path: Path):
     spool.disown()
 
 
+def test_a_bit_that_flipped_in_a_note_means_from_the_start_too(tmp_path: Path):
+    spool = RunSpool.create(tmp_path, HEAD)
+    spool.note_sent(MAIN, Sent(end=1234, number=56))
+    file = spool.folder / "main.sent"
+    whole = file.read_bytes()
+    for at in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[at // 8] ^= 1 << at % 8
+        file.write_bytes(changed)
+        # Upper and lower case of the checksum's digits are one number.
+        assert spool.sent(MAIN) in (Sent(), Sent(end=1234, number=56))
+    spool.disown()
+
+
 def test_nobody_else_can_read_a_spool(tmp_path: Path):
     spool = RunSpool.create(tmp_path, HEAD)
     writer = PartWriter(spool.folder, MAIN)

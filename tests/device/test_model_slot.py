@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -50,7 +51,8 @@ def on_a_slot(test: Callable[[ModelSlot], Awaitable[None]], **settings: float) -
         )
         await test(slot)
 
-    asyncio.run(run())
+    with ThreadPoolExecutor(1) as thread:  # a browser test may have a loop running in this one
+        thread.submit(lambda: asyncio.run(run())).result()
 
 
 def request(number: int) -> ImageRequest:

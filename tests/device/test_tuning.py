@@ -271,6 +271,7 @@ def started(home: Path, toy: ToyBundle, choice: Choice | None) -> Start:
     return Start(
         folder=str(home / "bundles" / toy.digest.removeprefix("sha256:")), bundle=toy.digest,
         threads=1, max_pixels=10**6, strata=[], redaction="", n_buffers=1, buffer_bytes=1,
+        max_batch=1, background=False,
         choice=choice, device_class="cpu",
     )  # fmt: skip
 

@@ -19,16 +19,15 @@ OTHER = Installed(bundle=digest_of(b"two"), model="pcb", version=2)
 
 
 def waiting_requests(n: int, **changes: object) -> Waiting:
-    async def make() -> Waiting:
-        loop = asyncio.get_running_loop()
-        common = {"content": b"", "stream": StreamDeclaration("cam", "main"), "group": ""}
-        common |= {"pinned": None, "draws": NO_DRAWS, "admitted_at_ms": 0, "admitted_s": 100.0}
-        return Waiting(
-            ImageRequest(**{**common, "id": i, "answer": loop.create_future(), **changes})
-            for i in range(n)
-        )
-
-    return asyncio.run(make())
+    loop = asyncio.new_event_loop()  # never run: a browser test may have one running here
+    common = {"content": b"", "stream": StreamDeclaration("cam", "main"), "group": ""}
+    common |= {"pinned": None, "draws": NO_DRAWS, "admitted_at_ms": 0, "admitted_s": 100.0}
+    requests = [
+        ImageRequest(**{**common, "id": i, "answer": loop.create_future(), **changes})
+        for i in range(n)
+    ]
+    loop.close()
+    return Waiting(requests)
 
 
 def ids(batch: list[ImageRequest]) -> list[int]:

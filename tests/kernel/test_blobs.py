@@ -69,6 +69,21 @@ def test_a_flipped_bit_is_found_by_the_end_of_a_stream(blobs: LocalBlobs):
         list(blobs.stream(digest))
 
 
+@pytest.mark.parametrize("n_bytes", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 1])
+def test_a_stream_never_gives_out_all_of_a_damaged_blob(blobs: LocalBlobs, n_bytes: int):
+    content = b"x" * n_bytes
+    digest = blobs.put(content)
+    assert b"".join(blobs.stream(digest)) == content
+    path = blobs.local_path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"y" + content[1:])
+    given = b""
+    with pytest.raises(BlobDamaged):
+        for chunk in blobs.stream(digest):
+            given += chunk
+    assert len(given) < max(n_bytes, 1)
+
+
 def test_a_name_that_would_leave_the_store_is_refused(blobs: Blobs):
     with pytest.raises(MalformedDigest, match="is not a digest"):
         blobs.local_path(Digest("sha256:../../etc/passwd"))

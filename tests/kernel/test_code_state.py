@@ -40,6 +40,46 @@ def test_the_patch_makes_the_changed_files_again(repository: Path):
     assert (repository / "train.py").read_text() == "epochs = 4\n"
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "diff.noprefix=true",
+        "diff.mnemonicPrefix=true",
+        "diff.relative=true",
+        "diff.context=0",
+        "diff.orderFile=/nonexistent",
+        "diff.words.textconv=tr a-z A-Z <",
+        "diff.external=false",
+        "color.ui=always",
+    ],
+)
+def test_nobodys_settings_of_git_spoil_the_patch(repository: Path, setting: str):
+    files = {"train.py": "epochs = 3\n", "sub/net.py": "deep = 1\n" * 9}
+    (repository / "sub").mkdir()
+    (repository / "sub" / "net.py").write_text(files["sub/net.py"])
+    (repository / ".gitattributes").write_text("*.py diff=words\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "second")
+    for name, text in files.items():
+        (repository / name).write_text(text + "more = 2\n")
+    git(repository, "config", *setting.split("=", 1))
+    captured = capture_code(repository / "sub")
+    assert captured.dirty
+    git(repository, "reset", "--quiet", "--hard")
+    (repository / "change.patch").write_bytes(captured.patch or b"")
+    git(repository, "apply", "change.patch")
+    for name, text in files.items():
+        assert (repository / name).read_text() == text + "more = 2\n"
+
+
+def test_a_git_that_gives_no_answer_is_not_taken_for_a_clean_tree(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(code_state, "_PLAIN_PATCH", ("--no-such-option",))
+    captured = capture_code(repository)
+    assert (captured.patch, captured.dirty) == (None, True)
+
+
 def test_an_untracked_file_makes_it_dirty_without_a_patch(repository: Path):
     (repository / "notes.txt").write_text("x")
     captured = capture_code(repository)

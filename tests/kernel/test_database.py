@@ -186,6 +186,31 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
     wrong.close()
 
 
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("end", [".db", ".points.db"])
+def test_a_workspaces_file_that_is_no_database_any_more_is_damaged(path: Path, end: str):
+    made = Database(sqlite_url(path))
+    made.create()
+    made.close()
+    db = Database(sqlite_url(path))
+    db.check()
+    db.close()
+    path.with_name(f"sightloop{end}").write_bytes(b"\0" * 8192)
+    with pytest.raises(DatabaseDamaged, match="restore a backup"), db.read() as tx:
+        tx.execute(text("SELECT COUNT(*) FROM tracking_points"))
+
+
+@pytest.mark.sqlite_only
+def test_a_text_that_is_no_utf_8_any_more_is_damage(path: Path):
+    db = Database(sqlite_url(path))
+    with db.write() as tx:
+        tx.execute(text("CREATE TABLE notes (said TEXT)"))
+        tx.execute(text("INSERT INTO notes VALUES (CAST(x'61ff' AS TEXT))"))
+    with pytest.raises(DatabaseDamaged, match="UTF-8"), db.read() as tx:
+        tx.execute(text("SELECT said FROM notes")).all()
+    db.close()
+
+
 def test_a_full_disk_is_named_and_leaves_the_database_as_it_was(path: Path):
     db = Database(sqlite_url(path))
     with db.write() as tx:

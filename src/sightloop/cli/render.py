@@ -32,10 +32,18 @@ STATE_STYLES = {
 }
 
 
+UNBROKEN = ("run", "sweep", "commit", "model", "version", "state", "took")
+"""Columns whose cells stay in one piece in a narrow terminal: what people copy, and short words."""
+NUMBERS = ("AP50", "size", "images", "boxes", "latest", "step")
+WIDE_COLUMNS = 110
+PIPE_COLUMNS = 10_000
+
+
 @cache
 def console() -> Console:
-    """Where results go."""
-    return Console(highlight=False)
+    """Where results go; what reads a pipe or a file gets whole lines, however long."""
+    drawn = Console(highlight=False)
+    return drawn if drawn.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
 
 
 @cache
@@ -44,12 +52,24 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def is_wide() -> bool:
+    """Whether there is room for what is good to know but not needed."""
+    return console().width >= WIDE_COLUMNS
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> Table | Text:
     """A table without frame; what to do instead when there is nothing to show."""
     drawn = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        right = column.startswith(("n ", "#")) or column in ("AP50", "size", "images", "boxes")
-        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+        right = column.startswith(("n ", "#")) or column in NUMBERS
+        drawn.add_column(
+            column,
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=column in UNBROKEN,
+            # An instant breaks between day and hour, nowhere else.
+            min_width=10 if column in ("started", "began", "when", "made") else None,
+        )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return drawn if drawn.row_count else Text(empty, style="dim")

@@ -79,14 +79,52 @@ def list_runs(
     session: Session,
     *,
     experiment: Annotated[str, typer.Option(help="Only runs of this experiment.")] = "",
-    limit: Annotated[int, typer.Option(help="How many.")] = 30,
+    filter_: Annotated[
+        str,
+        typer.Option("--filter", help='As on the Runs page: "metrics.loss < 0.1".'),
+    ] = "",
+    sort: Annotated[
+        str, typer.Option(help="By what, as metrics.loss; -metrics.loss has the greatest first.")
+    ] = "",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Also show metrics.NAME, params.NAME or tags.NAME; may be repeated."),
+    ] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Runs that were deleted.")] = False,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 30,
 ) -> None:
     """Runs, newest first."""
     from sightloop.cli.views import runs as views
-    from sightloop.tracking.services import ListRuns, RunPage
+    from sightloop.server.console.run_addresses import column_of, order_of
+    from sightloop.tracking.browsing import MAX_ROWS, BrowseRuns, RunRow, RunRows
 
-    request = ListRuns(experiment=experiment or None, limit=limit)
-    session.print(session.call("runs.list", request, RunPage), views.runs)
+    columns = []
+    for text in column or []:
+        if (wanted := column_of(text)) is None:
+            raise typer.BadParameter(
+                f"{text!r} is no metrics.NAME, params.NAME or tags.NAME", param_hint="--column"
+            )
+        columns.append(wanted)
+    rows: list[RunRow] = []
+    token = ""
+    while True:
+        request = BrowseRuns(
+            experiment=experiment or None,
+            filter=filter_,
+            order_by=[order_of(sort) or sort] if sort else [],
+            columns=columns,
+            is_deleted=deleted,
+            limit=min(limit - len(rows), MAX_ROWS),
+            token=token,
+        )
+        page = session.call("runs.browse", request, RunRows)
+        rows += page.rows
+        token = page.next_token
+        if not token or len(rows) >= limit:
+            break
+    found = RunRows(rows=rows, next_token=token)
+    is_narrowed = bool(experiment or filter_ or deleted)
+    session.print(found, lambda _: views.runs(found, columns, is_narrowed=is_narrowed))
 
 
 def show(session: Session, *, run: Annotated[str, typer.Argument(help="Id of the run.")]) -> None:
@@ -104,6 +142,8 @@ def compare(
     from sightloop.cli.views import runs as views
     from sightloop.tracking.services import RunFacts, ShowRun
 
+    if len(set(runs)) < 2:
+        raise typer.BadParameter("name two or more runs", param_hint="RUNS")
     found = [session.call("runs.show", ShowRun(run=run), RunFacts) for run in runs]
     session.print(found, views.comparison)
 

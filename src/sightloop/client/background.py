@@ -13,6 +13,7 @@ from sightloop.client.forwarder import Forwarder
 from sightloop.client.queueing import Queue
 from sightloop.client.spool import End, RunSpool
 from sightloop.client.syncing import LinkTo, sync_spools
+from sightloop.client.texts import writable
 from sightloop.client.troubles import Troubles
 from sightloop.contracts.tracking import TrackedEnd
 
@@ -70,7 +71,8 @@ class Background:
 
         Whatever interrupts it, what was written stays and can be forwarded later.
         """
-        self._end = End(state=state, ended_at_ms=int(time.time() * 1000), reason=reason)
+        now_ms = max(0, int(time.time() * 1000))  # a clock may stand before 1970
+        self._end = End(state=state, ended_at_ms=now_ms, reason=writable(reason)[:2000])
         try:
             self._stop_watching.set()
             self._threads["sightloop-watch"].join(CAPTURE_PATIENCE_S)
@@ -97,7 +99,7 @@ class Background:
         for line in lines:
             sys.stderr.write(f"sightloop: {self._spool.folder.name}: {line}\n")
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], object]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - outermost in its thread; training must go on
@@ -108,8 +110,8 @@ class Background:
 
     def _write(self) -> None:
         while not self._stop_writing.wait(FLUSH_EVERY_S):
-            self._queue.flush()
-        self._queue.flush()
+            self._guarded(self._queue.flush)  # a bug in one flush must not cost those after it
+        self._guarded(self._queue.flush)
         assert self._end is not None, "only `end` stops the writing"
         self._queue.add(self._end)
         self._queue.flush()

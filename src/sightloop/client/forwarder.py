@@ -97,7 +97,10 @@ class Forwarder:
         last = group[-1]
         record = _merged(group)
         try:
-            self._send_record(part, last.number, record)
+            if record is None:
+                self._set_damaged_aside(part, last)
+            else:
+                self._send_record(part, last.number, record)
         except TargetRefused as error:
             self._set_aside(record, error)
         self._sent[part] = Sent(last.end, last.number + 1)
@@ -107,9 +110,7 @@ class Forwarder:
         if isinstance(record, End):
             self.is_ended = True
 
-    def _send_record(
-        self, part: str, number: int, record: Batch | File | End | Head | None
-    ) -> None:
+    def _send_record(self, part: str, number: int, record: Batch | File | End | Head) -> None:
         match record:
             case Batch():
                 fields = msgspec.structs.asdict(record)
@@ -120,10 +121,14 @@ class Forwarder:
                     self._link.upload(self._run, record.name, path)
             case End():
                 self._link.end(EndTracking(run=self._run, **msgspec.structs.asdict(record)))
-            case None:
-                self._troubles.add(DAMAGED, f"{self._spool.folder}/{part}.jsonl, line {number + 1}")
             case Head():
                 pass  # sent by `_begin`
+
+    def _set_damaged_aside(self, part: str, line: Line) -> None:
+        path = self._spool.set_damaged_aside(part, self._sent[part].end, line.end)
+        self._troubles.add(
+            DAMAGED, f"line {line.number + 1} of {part}; its bytes are kept in {path}"
+        )
 
     def _set_aside(self, record: Batch | File | End | Head | None, error: TargetRefused) -> None:
         assert record is not None, "what cannot be read is not sent"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from sightloop.client.spool import Batch, File, PartWriter, Record, encode_line
+from sightloop.client.texts import writable
 from sightloop.client.troubles import Troubles
 from sightloop.contracts.numbers import to_wire
 from sightloop.contracts.tracking import (
@@ -162,9 +163,9 @@ class Numbering:
         points: list[WirePoint] = []
         for key, value in item.metrics.items():
             if key not in self._steps:
-                problem = name_problem(key)
+                problem = _problem_of(key)
                 if problem:
-                    troubles.add(BAD_NAME, f"metric {key[:80]!r}: {problem}")
+                    troubles.add(BAD_NAME, f"metric {key!r:.80}: {problem}")
                     continue
             step = self._steps.get(key, -1) + 1 if item.step is None else item.step
             if abs(step) > MAX_STEP:
@@ -190,14 +191,20 @@ class Numbering:
 def _checked(texts: Mapping[str, str], limit: int, what: str, troubles: Troubles) -> dict[str, str]:
     kept: dict[str, str] = {}
     for key, value in texts.items():
-        problem = name_problem(key)
+        problem = _problem_of(key)
         if problem:
-            troubles.add(BAD_NAME, f"{what} {key[:80]!r}: {problem}")
+            troubles.add(BAD_NAME, f"{what} {key!r:.80}: {problem}")
             continue
-        if len(value) > limit:
-            troubles.add(CUT, f"{what} {key!r}: {len(value)} characters, {limit} are kept")
-        kept[key] = value[:limit]
+        text = writable(value)
+        if len(text) > limit:
+            troubles.add(CUT, f"{what} {key!r}: {len(text)} characters, {limit} are kept")
+        kept[key] = text[:limit]
     return kept
+
+
+def _problem_of(key: object) -> str:
+    # Mappings of a foreign program may have keys of any kind.
+    return name_problem(key) if isinstance(key, str) else "it is no text"
 
 
 def _parts(texts: dict[str, str], size: int) -> list[dict[str, str]]:

@@ -16,9 +16,11 @@ from sightloop.client.children import ChildPart
 from sightloop.client.pictures import encode_png
 from sightloop.client.queueing import BAD_VALUE, FULL_AT, Item, Labelled, Logged, Queue
 from sightloop.client.spool import File, RunSpool
+from sightloop.client.texts import writable
 from sightloop.client.troubles import Troubles
 from sightloop.contracts.tracking import TrackedEnd
 
+NO_TEXT = "values that are no texts"
 NOT_KEPT = "files that could not be kept"
 AFTER_END = "records logged after the run's end"
 # What asking a foreign object for a number may raise: NumPy, PyTorch and pandas each have theirs.
@@ -86,7 +88,7 @@ class Run:
                     more[key] = number_of(value)
             if step is not None and type(step) is not int:
                 step = operator.index(step)
-        except _NOT_A_NUMBER as error:
+        except Exception as error:  # noqa: BLE001 - it is foreign code that makes the number
             more, step = self._numbers_in(more), self._step_in(step, error)
         self._put(Logged(time.time(), step, more))
         if len(self._waiting) > FULL_AT:
@@ -179,8 +181,7 @@ class Run:
         return attach_run, (str(self._folder), self.url)
 
     def _label(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
-        texts = {key: str(value) for key, value in params.items()}
-        self._put(Labelled(texts, {key: str(value) for key, value in tags.items()}))
+        self._put(Labelled(self._texts_in(params), self._texts_in(tags)))
 
     def _keep_file(self, file: Path, name: str) -> None:
         def copy(target: Path) -> None:
@@ -203,21 +204,30 @@ class Run:
             target.unlink(missing_ok=True)
             self._troubles.add(NOT_KEPT, f"{name!r}: {error}")
             return
-        self._put(File(name=str(path), file=file, size_bytes=size_bytes))
+        self._put(File(name=writable(str(path)), file=file, size_bytes=size_bytes))
 
     def _numbers_in(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         found: dict[str, float] = {}
         for key, value in metrics.items():
             try:
                 found[key] = number_of(value)
-            except _NOT_A_NUMBER as error:
+            except Exception as error:  # noqa: BLE001 - foreign code again
                 self._troubles.add(BAD_VALUE, f"metric {key!r}: {error}")
+        return found
+
+    def _texts_in(self, values: Mapping[str, object]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key, value in values.items():
+            try:
+                found[key] = str(value)
+            except Exception as error:  # noqa: BLE001 - what a foreign object may raise is unknown
+                self._troubles.add(NO_TEXT, f"{key!r}: {error}")
         return found
 
     def _step_in(self, step: object, error: Exception) -> int | None:
         try:
             return None if step is None else operator.index(step)  # type: ignore[arg-type]
-        except _NOT_A_NUMBER:
+        except Exception:  # noqa: BLE001 - and here
             self._troubles.add(BAD_VALUE, f"step {step!r}: {error}; counted instead")
             return None
 

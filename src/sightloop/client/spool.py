@@ -88,18 +88,28 @@ class Sent(msgspec.Struct, frozen=True):
 
 def encode_line(record: Record) -> bytes:
     """The record with a checksum in front and a newline behind."""
-    content = msgspec.json.encode(record)
-    return b"%08x %b\n" % (zlib.crc32(content), content)
+    return _with_checksum(msgspec.json.encode(record))
 
 
 def decode_line(line: bytes) -> Record | None:
     """The record, or None when these are not its bytes."""
+    content = _checked(line)
+    try:
+        return None if content is None else _DECODER.decode(content)
+    except msgspec.DecodeError:
+        return None
+
+
+def _with_checksum(content: bytes) -> bytes:
+    return b"%08x %b\n" % (zlib.crc32(content), content)
+
+
+def _checked(line: bytes) -> bytes | None:
+    """The content of a line whose checksum is right."""
     checksum, _, content = line.rstrip(b"\n").partition(b" ")
     try:
-        if int(checksum, 16) != zlib.crc32(content):
-            return None
-        return _DECODER.decode(content)
-    except (ValueError, msgspec.DecodeError):
+        return content if int(checksum, 16) == zlib.crc32(content) else None
+    except ValueError:
         return None
 
 
@@ -237,26 +247,40 @@ class RunSpool:
     def sent(self, part: str) -> Sent:
         """How far the part was forwarded; from the start when nobody knows, which is harmless."""
         try:
-            return msgspec.json.decode((self.folder / f"{part}.sent").read_bytes(), type=Sent)
+            content = _checked((self.folder / f"{part}.sent").read_bytes())
+            return Sent() if content is None else msgspec.json.decode(content, type=Sent)
         except (OSError, msgspec.DecodeError):
             return Sent()
 
     def note_sent(self, part: str, sent: Sent) -> None:
         """Remember how far the part was forwarded. Not durable: what is lost is only repeated."""
         temporary = self.folder / f"{part}.sent.new"
-        temporary.write_bytes(msgspec.json.encode(sent))
+        # A digit that flipped would skip lines, or have the target skip them.
+        temporary.write_bytes(_with_checksum(msgspec.json.encode(sent)))
         temporary.replace(self.folder / f"{part}.sent")
 
     def set_aside(self, record: Record, problem: str) -> Path:
         """Keep a record that will never be taken, in the folder beside all runs."""
-        folder = self.folder.parent / "refused"
-        folder.mkdir(exist_ok=True, mode=0o700)
+        folder = self._refused()
         path = folder / f"{self.folder.name}.jsonl"
         with path.open("ab") as file:
             file.write(msgspec.json.encode({"problem": problem, "record": record}) + b"\n")
         if isinstance(record, File) and (self.folder / "files" / record.file).exists():
             (self.folder / "files" / record.file).replace(folder / f"{path.stem}-{record.file}")
         return path
+
+    def set_damaged_aside(self, part: str, start: int, end: int) -> Path:
+        """Keep the bytes of a damaged line: a person may still read something from them."""
+        path = self._refused() / f"{self.folder.name}.damaged"
+        with (self.folder / f"{part}.jsonl").open("rb") as source, path.open("ab") as file:
+            source.seek(start)
+            file.write(source.read(end - start))
+        return path
+
+    def _refused(self) -> Path:
+        folder = self.folder.parent / "refused"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
 
     def remove(self) -> None:
         """Everything was forwarded."""

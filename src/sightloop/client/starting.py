@@ -17,6 +17,7 @@ from sightloop.client.spool import MAIN, Head, PartWriter, RunSpool
 from sightloop.client.surroundings import capture_surroundings, user_name
 from sightloop.client.syncing import LinkTo
 from sightloop.client.system_metrics import EVERY_S, Sampler
+from sightloop.client.texts import writable
 from sightloop.client.troubles import Troubles
 from sightloop.contracts.tracking import BeginTracking
 from sightloop.kernel.clock import SystemClock
@@ -55,10 +56,10 @@ def start_run(
     head = Head(
         begin=BeginTracking(
             run=run_id,
-            experiment=experiment[:500] or "default",
-            name=name[:8000] or f"run-{run_id[-8:]}",
-            user=user_name()[:500],
-            started_at_ms=int(time.time() * 1000),
+            experiment=writable(experiment)[:500] or "default",
+            name=writable(name)[:8000] or f"run-{run_id[-8:]}",
+            user=writable(user_name())[:500],
+            started_at_ms=max(0, int(time.time() * 1000)),
         ),
         server=target.server,
         workspace=target.workspace,

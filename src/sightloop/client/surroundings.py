@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sightloop.client.texts import without_secrets
 from sightloop.kernel.code_state import capture_code
 from sightloop.kernel.environment import capture_environment, hardware_line
 
@@ -29,7 +30,8 @@ class Surroundings(NamedTuple):
 def capture_surroundings(folder: Path) -> Surroundings:
     """What this process runs in; takes a few tenths of a second, most of it Git's.
 
-    Values of environment variables are not captured: they hold secrets.
+    Values of environment variables are not captured: they hold secrets. What the command line
+    calls a secret is hidden.
     """
     code = capture_code(folder)
     environment = capture_environment()
@@ -52,8 +54,8 @@ def capture_surroundings(folder: Path) -> Surroundings:
 
 
 def command_line() -> str:
-    """What was typed to start this process, as well as Python knows."""
-    return shlex.join(sys.orig_argv)
+    """What was typed to start this process, as well as Python knows, without secrets."""
+    return shlex.join(without_secrets(sys.orig_argv))
 
 
 def user_name() -> str:

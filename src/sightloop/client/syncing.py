@@ -44,7 +44,7 @@ def sync_spools(
     """Forward every spool that no process owns, oldest first; those of one target, if given.
 
     A run whose process never said how it ended has failed. Once a target does not answer, its
-    other spools are left alone.
+    other spools are left as they are, and told without a problem of their own.
     """
     away: set[Target] = set()
     for spool in all_spools(root):
@@ -53,7 +53,11 @@ def sync_spools(
         run = spool.folder.name
         try:
             target = spool.head().target
-            if (only is not None and target != only) or target in away or not spool.own():
+            if (only is not None and target != only) or not spool.own():
+                continue
+            if target in away:
+                spool.disown()
+                yield Synced(run, str(target), 0, False, [])
                 continue
         except (SpoolDamaged, OSError) as error:
             yield Synced(run, "", 0, False, [str(error)])

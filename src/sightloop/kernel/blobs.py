@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -91,11 +92,11 @@ class Blobs(Protocol):
         ...
 
     def stream(self, digest: Digest) -> Iterator[bytes]:
-        """The bytes in chunks; the check comes with the last chunk, so act only after it.
+        """The bytes in chunks; the last comes after the check, so who has all has the right ones.
 
         Raises:
             BlobMissing: the store has no such blob.
-            BlobDamaged: its bytes have changed; raised after the last chunk.
+            BlobDamaged: its bytes have changed; raised in place of the last chunk.
         """
         ...
 
@@ -155,6 +156,16 @@ class Blobs(Protocol):
         ...
 
 
+def begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks, of which one has been read: what cannot be read at all is told before it
+    is too late for another status.
+
+    Raises:
+        BlobMissing, BlobDamaged: see `Blobs.stream`.
+    """
+    return chain([next(chunks, b"")], chunks)
+
+
 class LocalBlobs:
     """Blobs in a folder of this machine.
 
@@ -206,12 +217,18 @@ class LocalBlobs:
         """The bytes in chunks; see `Blobs.stream`."""
         path = self.local_path(digest)
         hasher = hashlib.sha256()
+        held = b""
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 hasher.update(chunk)
-                yield chunk
+                if held:
+                    yield held
+                held = chunk
         if "sha256:" + hasher.hexdigest() != digest:
             raise BlobDamaged(digest=digest, path=str(path))
+        # Not before: whoever counts bytes, as a browser does, would take a damaged file for whole.
+        if held:
+            yield held
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is here; see `Blobs.has`."""

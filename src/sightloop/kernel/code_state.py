@@ -12,6 +12,13 @@ PATCH_LIMIT_BYTES = 4 << 20
 """A larger difference is data or generated; keeping it would not help anyone to repeat the run."""
 TIMEOUT_S = 15.0
 
+# Whatever somebody's settings say of how differences are shown: all of the repository, in a form
+# that `git apply` takes.
+_PLAIN_PATCH = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short", "-O/dev/null"),
+)
+
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """A commit and the changes to its tracked files; both None outside a repository."""
@@ -24,18 +31,20 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 def capture_code(folder: Path) -> Code:
     """The state of the Git repository this folder belongs to, which is only read.
 
-    The patch is None when nothing tracked has changed and when it exceeds `PATCH_LIMIT_BYTES`;
-    `dirty` tells the difference. Content of untracked files is not kept.
+    The patch is None when nothing tracked has changed, when it exceeds `PATCH_LIMIT_BYTES`, and
+    when Git does not make one; `dirty` tells the difference. Content of untracked files is not
+    kept.
     """
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     if not commit:
         return Code(commit=None, patch=None, dirty=False)
-    patch = _git(folder, "diff", "HEAD", "--binary", "--no-color", "--no-ext-diff") or b""
-    status = _git(folder, "status", "--porcelain")
+    patch = _git(folder, "diff", "HEAD", *_PLAIN_PATCH)
+    status = _git(folder, "status", "--porcelain", "--untracked-files=normal")
+    is_clean = patch == b"" and status == b""  # None is no answer, which proves nothing
     return Code(
         commit=commit.decode().strip(),
-        patch=patch if 0 < len(patch) <= PATCH_LIMIT_BYTES else None,
-        dirty=bool(patch) or bool(status),
+        patch=patch if patch and len(patch) <= PATCH_LIMIT_BYTES else None,
+        dirty=not is_clean,
     )
 
 

@@ -133,6 +133,8 @@ class Database:
         self._writers = threading.Lock()
         self._together = threading.Lock()
         self._waiting: deque[_Waiting[Any]] = deque()
+        self._is_ours = False
+        """Whether it was seen to be a workspace's: if it is none afterwards, it was destroyed."""
         self.points = self
         """Where the tables of the schema `POINTS` are written."""
         if side := self._backend.points_url:
@@ -150,6 +152,7 @@ class Database:
             self._make(tx, _tables_of(None))
             if tx.execute(select(_schema.c.version)).first() is None:
                 tx.execute(insert(_schema).values(name="sightloop", version=SCHEMA_VERSION))
+        self._know_as_ours()
 
     def check(self) -> None:
         """Refuse a database that this version must not touch.
@@ -170,6 +173,7 @@ class Database:
             found = connection.execute(select(_schema.c.version)).scalar_one()
         if found > SCHEMA_VERSION:
             raise WorkspaceTooNew(found=found, known=SCHEMA_VERSION, url=self.shown_url)
+        self._know_as_ours()
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -252,6 +256,11 @@ class Database:
         if self.points is not self:
             self.points.close()
 
+    def _know_as_ours(self) -> None:
+        self._is_ours = True
+        if self.points is not self:
+            self.points._know_as_ours()  # noqa: SLF001 - another of this very class
+
     def _make(self, tx: Tx, tables: list[Table]) -> None:
         self._backend.prepare(tx)
         metadata.create_all(tx, tables=tables)
@@ -297,6 +306,9 @@ class Database:
             told = self._backend.told(error)
             if told is None:
                 raise
+            if self._is_ours and isinstance(told, NotAWorkspaceDatabase):
+                # Nobody's request is to blame, and what a client sends must wait, not be refused.
+                told = DatabaseDamaged(url=self.shown_url, detail=str(error).partition("\n")[0])
             raise told from error
 
 

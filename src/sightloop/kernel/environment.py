@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Literal
@@ -69,7 +69,7 @@ def capture_environment(
         python_version: of that other interpreter.
     """
     found = distributions() if packages is None else distributions(path=[str(packages)])
-    installed = sorted(found, key=lambda one: one.name.lower())
+    installed = _importable(found)
     return Environment(
         python=f"{platform.python_implementation()} {python_version or platform.python_version()}",
         system=platform.platform(),
@@ -102,6 +102,17 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows cannot tell
         return os.cpu_count() or 1
+
+
+def _importable(found: Iterable[Distribution]) -> list[Distribution]:
+    """The distributions by name. Of those called alike, the first is what Python imports."""
+    first: dict[str, Distribution] = {}
+    for one in found:
+        # An uninstallation that was interrupted leaves a folder that names nothing.
+        name: str | None = one.metadata["Name"]
+        if name and one.metadata["Version"]:
+            first.setdefault(name, one)
+    return sorted(first.values(), key=lambda one: one.name.lower())
 
 
 def _content_of(distribution: Distribution) -> str:

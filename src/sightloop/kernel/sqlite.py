@@ -107,6 +107,8 @@ class SqliteFiles:
         if isinstance(cause, sqlite3.OperationalError):
             if "locked" in text or "busy" in text:
                 return DatabaseBusy(url=self.shown_url, timeout_s=self._busy_timeout_s)
+            if "not decode to UTF-8" in text:  # every text was UTF-8 when it was written
+                return DatabaseDamaged(url=self.shown_url, detail=text)
             return DiskFull(path=self.shown_url) if "full" in text else None
         if "malformed" in text:
             return DatabaseDamaged(url=self.shown_url, detail=text)

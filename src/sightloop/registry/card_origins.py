@@ -83,7 +83,10 @@ def _of_tracked(
 def _unknown(record: CommitRecord | None, tags: Mapping[str, str]) -> list[str]:
     found = []
     if record is None:
-        found.append("what it learned from, so no gate can judge it and its score is a usual one")
+        found.append(
+            "what it learned from, so no gate can judge it, and the score from which it reports "
+            "is a common one instead of one chosen on unseen images"
+        )
     else:
         found.append("whether it kept to the split of this commit: a person said that it did")
     if GIT_COMMIT not in tags:

@@ -41,7 +41,7 @@ class BadVersionReference(BadInput):
     def __init__(self, *, text: str) -> None:
         super().__init__(
             f"{text[:120]!r} does not name a model version; write MODEL@NUMBER or MODEL@ALIAS, "
-            "as in 'pcb@3' or 'pcb@champion'",
+            "as in 'pcb@3' or 'pcb@champion'; `sightloop models list MODEL` lists the versions",
             text=text[:120],
         )
 

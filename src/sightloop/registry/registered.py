@@ -42,6 +42,7 @@ from sightloop.tracking.conditions import (
     decode_token,
     encode_token,
     joined,
+    kinds_of,
     order_of,
 )
 from sightloop.tracking.filters import (
@@ -367,7 +368,7 @@ def _keys(
 def _page(
     tx: Tx, query: Select[Any], keys: Sequence[SortKey], *, order: str, wanted: Search
 ) -> tuple[list[dict[str, Any]], str]:
-    after = decode_token(wanted.token, order=order)
+    after = decode_token(wanted.token, order=order, kinds=kinds_of(keys))
     if after is not None:
         query = query.where(beyond(keys, after))
     query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))

@@ -82,6 +82,15 @@ class LocalCaller:
         return cast("Result", found)
 
 
+def result_from(found: object, result: type[Result]) -> Result:
+    """What was read from JSON as the operation's result; there, keys are always texts.
+
+    >>> result_from({"1": 0.5}, dict[int, float])
+    {1: 0.5}
+    """
+    return msgspec.convert(found, result, str_keys=True)
+
+
 class RemoteCaller:
     """Calls services of a server over HTTP."""
 
@@ -104,7 +113,7 @@ class RemoteCaller:
             elif "error" in line:
                 raise RemoteRefusal(**line["error"])
             else:
-                return msgspec.convert(line["result"], result)
+                return result_from(line["result"], result)
         raise ServerAway(url=self._url, problem="it broke off in the middle of an answer")
 
     def _lines(self, path: str, body: bytes) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 76, 16, 14, 40
 LABEL_LENGTH = 26
 """Characters that fit left of a bar."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import resource
 import signal
 import socket
 import subprocess
@@ -53,12 +54,16 @@ def serve(
     """Serve until SIGINT or SIGTERM; `ready` gets the address once requests are answered."""
     host, port = listener.getsockname()[:2]
     url = f"http://{host}:{port}"
+    _allow_many_connections()
     config = uvicorn.Config(
         build_app(workspace), log_config=None, access_log=False, timeout_graceful_shutdown=5
     )
     server = _AnnouncingServer(config, lambda: ready(url))
     with noted(workspace.state, url), _worker_beside(workspace.root) if worker else _nothing():
         server.run(sockets=[listener])
+
+
+_OPEN_FILES = 65_536
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -72,6 +77,18 @@ class _AnnouncingServer(uvicorn.Server):
         await super().startup(sockets)
         _spare_the_collector()
         self._ready()
+
+
+def _allow_many_connections() -> None:
+    """Take as many open files as this user may have: each connection is one.
+
+    Systems begin with 1024, which a few hundred trainers with live pages, or anybody who opens
+    connections and says nothing, use up.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _spare_the_collector() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Table, select
+from sqlalchemy import Table, func, select
 
 from sightloop.contracts.numbers import Number, to_wire
 from sightloop.kernel.actors import Permission, require
@@ -82,6 +82,8 @@ class RunKeys(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[str]
     params: list[str]
     tags: list[str]
+    common_metrics: list[str] = []
+    """Those that at least half of the runs that measured anything have."""
 
 
 def browse_runs(workspace: Workspace, call: Call, request: BrowseRuns) -> RunRows:
@@ -124,7 +126,8 @@ def show_keys(workspace: Workspace, call: Call, request: ShowKeys) -> RunKeys:
         numbers = _numbers(tx, request.experiment)
         newest = find_run_ids(tx, experiment_ids=numbers, limit=N_KEYS_FROM).ids
         metrics, given, said = (_keys(tx, table, newest) for table in (latest, params, tags))
-    return RunKeys(metrics=metrics, params=given, tags=said)
+        common = _common(tx, newest)
+    return RunKeys(metrics=metrics, params=given, tags=said, common_metrics=common)
 
 
 def is_own_tag(key: str) -> bool:
@@ -170,3 +173,10 @@ def _rows(tx: Tx, ids: Sequence[str], columns: Sequence[RunColumn]) -> list[RunR
 def _keys(tx: Tx, table: Table, ids: Sequence[str]) -> list[str]:
     query = select(table.c.key).where(table.c.run.in_(ids)).distinct()
     return sorted(tx.scalars(query))
+
+
+def _common(tx: Tx, ids: Sequence[str]) -> list[str]:
+    of_these = latest.c.run.in_(ids)
+    n_runs = tx.scalar(select(func.count(latest.c.run.distinct())).where(of_these)) or 0
+    query = select(latest.c.key).where(of_these).group_by(latest.c.key)
+    return sorted(tx.scalars(query.having(2 * func.count() >= n_runs)))

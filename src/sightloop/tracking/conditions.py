@@ -21,6 +21,8 @@ from sightloop.kernel.digests import digest_of_record
 from sightloop.tracking.errors import BadPageToken
 from sightloop.tracking.filters import Comparison, Sorting
 
+_MOST = 2**63 - 1
+
 Column = ColumnElement[Any]
 Has = Callable[[Comparison, Callable[[Column], Column]], Column]
 """A condition on a thing: that what the comparison is about exists and passes the test."""
@@ -47,7 +49,7 @@ def compare(tx: Tx, column: Column, comparison: Comparison) -> Column:
     if operator == "LIKE":
         return _like(tx, column, str(value))
     if operator == "ILIKE":
-        return func.lower(column).like(func.lower(value))
+        return _like_plainly(tx, func.lower(column), func.lower(value))
     if operator in ("IN", "NOT IN"):
         values = value if isinstance(value, tuple) else ()
         return column.in_(values) if operator == "IN" else column.not_in(values)
@@ -113,8 +115,13 @@ def encode_token(page: Page) -> str:
     return base64.urlsafe_b64encode(json.dumps([page.order, page.after]).encode()).decode()
 
 
-def decode_token(token: str, *, order: str) -> list[Any] | None:
+def decode_token(token: str, *, order: str, kinds: Sequence[type]) -> list[Any] | None:
     """Where the page begins; None for the first.
+
+    Args:
+        token: as a client gave it back, who may have written anything into it.
+        order: what `encode_token` was given.
+        kinds: of the values of `after`.
 
     Raises:
         BadPageToken: it is no token, or one of another order.
@@ -123,16 +130,37 @@ def decode_token(token: str, *, order: str) -> list[Any] | None:
         return None
     try:
         given, after = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (ValueError, binascii.Error, TypeError) as error:
+    except (ValueError, binascii.Error, TypeError, RecursionError) as error:
         raise BadPageToken(token=token) from error
-    if given != order or not isinstance(after, list):
+    if given != order or not isinstance(after, list) or len(after) != len(kinds):
+        raise BadPageToken(token=token)
+    if not all(_is_one(value, kind) for value, kind in zip(after, kinds, strict=True)):
         raise BadPageToken(token=token)
     return after
+
+
+def kinds_of(keys: Sequence[SortKey]) -> list[type]:
+    """Of which kind the values of these keys are."""
+    return [key.expression.type.python_type for key in keys]
+
+
+def _is_one(value: object, kind: type) -> bool:
+    """Whether the value can be compared with a column of the kind, in every database."""
+    if kind is float:
+        return type(value) in (int, float) and value == value  # NaN is equal to nothing
+    if kind is int:
+        return type(value) is int and -_MOST <= value <= _MOST  # True is no number here
+    return isinstance(value, kind) and "\0" not in str(value)
 
 
 def _like(tx: Tx, column: Column, pattern: str) -> Column:
     """LIKE that minds upper and lower case, in both databases."""
     if tx.dialect.name != "sqlite":
-        return column.like(pattern)
+        return _like_plainly(tx, column, pattern)
     quoted = re.sub(r"([*?\[])", r"[\1]", pattern)
     return column.op("GLOB")(quoted.replace("%", "*").replace("_", "?"))
+
+
+def _like_plainly(tx: Tx, column: Column, pattern: object) -> Column:
+    """LIKE in which a backslash is a character like any other, as it is in SQLite."""
+    return column.like(pattern, escape=None if tx.dialect.name == "sqlite" else "")

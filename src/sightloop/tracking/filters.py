@@ -21,6 +21,8 @@ Operator = Literal[
 Value = str | float | tuple[str, ...] | None
 
 MAX_FILTER_CHARACTERS = 10_000
+MAX_ORDER_TERMS = 10
+"""Each is a join, of which databases take some dozens, and makes finding the next page slower."""
 
 
 class Comparison(NamedTuple):
@@ -178,6 +180,9 @@ def parse_order(terms: Sequence[str], language: Language) -> list[Sorting]:
     Raises:
         BadFilter: a term cannot be read, or names something that cannot be sorted by.
     """
+    if len(terms) > MAX_ORDER_TERMS:
+        problem = f"one sorts by at most {MAX_ORDER_TERMS} terms, not by {len(terms)}"
+        raise BadFilter(text=terms[MAX_ORDER_TERMS], at=0, problem=problem)
     found = []
     for term in terms:
         tokens = _Tokens(term)

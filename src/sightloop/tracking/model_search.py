@@ -17,10 +17,11 @@ from sightloop.tracking.conditions import (
     compare,
     decode_token,
     encode_token,
+    kinds_of,
     missing_rank,
 )
-from sightloop.tracking.errors import BadFilter
-from sightloop.tracking.filters import LOGGED_MODELS, Comparison, parse_filter
+from sightloop.tracking.errors import BadFilter, TooMuch
+from sightloop.tracking.filters import LOGGED_MODELS, MAX_ORDER_TERMS, Comparison, parse_filter
 from sightloop.tracking.logged_models import (
     LoggedModelWithFacts,
     logged_models,
@@ -77,11 +78,14 @@ def search_models(
 
     Raises:
         BadFilter: the filter or the order cannot be read.
+        TooMuch: the order has too many terms.
         BadPageToken: the token is none, or was made for another order.
     """
     order = digest_of_record([list(map(str, one)) for one in order_by])[7:19]
-    after = decode_token(token, order=order)
+    if len(order_by) > MAX_ORDER_TERMS:
+        raise TooMuch(what="the order", n=len(order_by), limit=MAX_ORDER_TERMS, unit="terms")
     keys = _keys(order_by)
+    after = decode_token(token, order=order, kinds=kinds_of(keys))
     query = select(logged_models.c.id).where(
         logged_models.c.experiment.in_(experiment_ids) & ~logged_models.c.is_deleted
     )

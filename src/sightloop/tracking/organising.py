@@ -21,6 +21,7 @@ from sightloop.tracking.conditions import (
     compare,
     decode_token,
     encode_token,
+    kinds_of,
     missing_rank,
     order_of,
     sort_keys,
@@ -123,9 +124,9 @@ def search_experiments(
     """
     require(call.actor, Permission.READ)
     sortings = parse_order(request.order_by, EXPERIMENTS)
-    after = decode_token(request.token, order=order_of(sortings))
     default = [] if sortings else [SortKey(experiments.c.created_at_ms, False)]
     keys = [*sort_keys(sortings, _sorted_column), *default, SortKey(experiments.c.id, False)]
+    after = decode_token(request.token, order=order_of(sortings), kinds=kinds_of(keys))
     query = select(experiments.c.id, *(key.expression for key in keys))
     with workspace.db.read() as tx:
         for one in parse_filter(request.filter, EXPERIMENTS):

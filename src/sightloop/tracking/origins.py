@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from sightloop.kernel.actors import Permission, require
@@ -67,7 +69,7 @@ def show_origins(workspace: Workspace, call: Call, request: ShowOrigins) -> RunO
         run = store.find_run(tx, request.run).id
         tags = tags_of(tx, run)
         used = datasets_of(tx, [run])[run]
-        told = {field: tags.get(tag, "") for field, tag in _TOLD.items()}
+        told = told_of(tags)
         return RunOrigins(
             data=[
                 UsedData(
@@ -86,6 +88,15 @@ def show_origins(workspace: Workspace, call: Call, request: ShowOrigins) -> RunO
             host=told["host"],
             python=told["python"],
         )
+
+
+def told_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """What these tags of a run tell, by the name of the field; empty where they say nothing.
+
+    >>> told_of({"mlflow.source.git.commit": "1f3a", "line": "A"})["git"]
+    '1f3a'
+    """
+    return {field: tags.get(tag, "") for field, tag in _TOLD.items()}
 
 
 def _file(tx: Tx, run: str, name: str) -> str:

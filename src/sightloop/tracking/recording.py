@@ -6,8 +6,6 @@ value is no change. Small writes of many clients share one commit.
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from sightloop.kernel.actors import Permission, require
@@ -21,7 +19,7 @@ from sightloop.tracking.labels import add_params, remove_tag, set_tags
 from sightloop.tracking.logged_models import ModelPoint, add_model_points, find_logged_model
 from sightloop.tracking.points import add_points
 from sightloop.tracking.search import RunWithFacts, with_facts
-from sightloop.tracking.values import MetricPoint, Run, RunId, RunState
+from sightloop.tracking.values import MAX_STEP, MetricPoint, Run, RunId, RunState
 
 NAME_TAG = "mlflow.runName"
 USER_TAG = "mlflow.user"
@@ -241,8 +239,8 @@ def _check_batch(request: LogBatch) -> None:
     for key in {point.key for point in request.metrics}:
         limits.check_key(key, what="metric")
     for point in request.metrics:
-        if point.at_ms < 0 or math.isinf(point.at_ms):
-            problem = f"its time {point.at_ms} ms is before 1970"
+        if not 0 <= point.at_ms <= MAX_STEP:
+            problem = f"its time {str(point.at_ms)[:40]} ms is not between 1970 and 2**63 ms later"
             raise BadPoint(run=request.run, key=point.key, problem=problem)
     for key, value in request.params.items():
         limits.check_key(key, what="parameter")

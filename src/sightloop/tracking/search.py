@@ -32,6 +32,7 @@ from sightloop.tracking.conditions import (
     decode_token,
     encode_token,
     joined,
+    kinds_of,
     missing_rank,
     order_of,
     sort_keys,
@@ -148,9 +149,9 @@ def find_run_ids(
         BadPageToken: the token is none, or was made for another order.
     """
     order = order_of(sortings)
-    after = decode_token(token, order=order)
-    query = _fitting(tx, experiment_ids, conditions, is_deleted)
     keys, joins = _keys(sortings)
+    after = decode_token(token, order=order, kinds=kinds_of(keys))
+    query = _fitting(tx, experiment_ids, conditions, is_deleted)
     for table, condition in joins:
         query = query.outerjoin(table, condition)
     query = query.add_columns(*(key.expression.label(f"k{at}") for at, key in enumerate(keys)))

@@ -18,6 +18,8 @@ from sightloop.loop.worker import react_to_all
 from sightloop.registry import store as registry
 from sightloop.registry.comparison import CompareVersions, compare_versions
 from sightloop.registry.errors import NotComparable
+from sightloop.registry.likeness import Proof
+from sightloop.registry.reproductions import Reproduction, add_reproduction
 from sightloop.testing.workspaces import LOCAL_CALL
 from tests.server.console import plant
 from tests.server.console.plant import MODEL, assert_open_to_everybody, make_run
@@ -360,3 +362,33 @@ def test_a_name_without_versions_has_a_page(visitor, registered):
 )
 def test_the_pages_of_registered_versions_are_accessible(tab, registered, path):
     assert_open_to_everybody(tab, path)
+
+
+def test_a_version_tells_whether_it_could_be_made_again(visitor, workspace):
+    assert "Made again" not in visitor.get(VERSION).text
+    found = Reproduction(
+        id="reproduction_1",
+        model=MODEL,
+        number=2,
+        run="run_2",
+        verdict="identical",
+        proof=Proof(
+            weights_then="a",
+            weights_now="a",
+            n_tensors=1,
+            n_tensors_equal=1,
+            model_file_then="b",
+            model_file_now="b",
+        ),
+        differences=[],
+        story=[],
+        environment="this",
+        hardware="x",
+        by="anna",
+        started_at_ms=1,
+        ended_at_ms=2,
+    )
+    with workspace.db.write() as tx:
+        add_reproduction(tx, found)
+    page = visitor.get(VERSION).text
+    assert page.index("Made again") < page.index("identical")

@@ -66,6 +66,40 @@ def test_the_list_shows_the_metrics_that_tell_most(visitor):
     assert "0.6" in page
 
 
+def test_the_list_names_the_command_that_lists_the_same(visitor):
+    page = visitor.get("/runs?experiment=none&state=failed&sort=-metrics.x&col=tags.line").text
+    command = "runs list --experiment none --filter &#34;status = &#39;FAILED&#39;&#34;"
+    assert f"{command} --sort -metrics.x --column tags.line" in page
+
+
+def test_metrics_that_most_runs_have_are_shown_first(visitor, workspace, commit):
+    for name in ("one", "two", "three"):
+        seldom = {"mAP50": [1.0], "accuracy": [1.0]} if name == "one" else {}
+        make_run(
+            workspace,
+            f"run_{name}",
+            commit=commit,
+            experiment="mixed",
+            metrics={"loss": [1.0], "val/loss": [1.0], **seldom},
+        )
+    page = visitor.get("/runs?experiment=mixed").text
+    assert 'title="loss"' in page
+    assert 'title="mAP50"' not in page
+
+
+def test_what_the_list_is_sorted_by_is_shown(visitor):
+    assert 'title="lr0"' not in visitor.get("/runs").text
+    assert 'title="lr0"' in visitor.get("/runs?sort=-params.lr0").text
+
+
+def test_an_experiment_is_found_by_the_number_mlflow_gives_it(visitor, workspace):
+    with workspace.db.write() as tx:
+        number = ensure_experiment(tx, "a & b", now_ms=1)
+    answer = visitor.get(f"/experiments/{number}", follow_redirects=False)
+    assert answer.headers["location"] == "/runs?experiment=a+%26+b"
+    assert visitor.get("/experiments/9999").status_code == 404
+
+
 def test_a_filter_that_nothing_fits_leads_back_to_all(visitor):
     page = visitor.get("/runs?experiment=none&state=failed").text
     assert "No run is like that" in page
@@ -464,3 +498,18 @@ def test_smoothing_draws_the_raw_curve_faintly_beneath(tab):
     before = tab.locator(".u-series.extra").count()
     tab.get_by_label("Smoothing").fill("0.6")
     wait_until(tab, f"document.querySelectorAll('.u-series.extra').length > {before}")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("printed", "place"),
+    [
+        ("/#/experiments/1/runs/run_1", "/runs/run_1"),
+        (f"/#/models/{plant.MODEL}/versions/1", f"/models/{plant.MODEL}/1"),
+    ],
+)
+def test_an_address_that_mlflows_client_prints_leads_to_the_page(tab, printed, place):
+    tab.goto("/runs")
+    tab.goto(printed)
+    tab.wait_for_url(f"**{place}")
+    assert "#" not in tab.url

@@ -1,10 +1,15 @@
 """Files of runs and logged models over HTTP."""
 
+import errno
+import secrets
+
 import pytest
 
+from sightloop.kernel.blobs import CHUNK_BYTES
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.mlflow import artifact_routes
 from sightloop.tracking import uploading
+from sightloop.tracking.artifacts import find_artifact
 from tests.server.mlflow.wire import Mlflow
 
 
@@ -75,6 +80,44 @@ def test_half_an_upload_leaves_nothing(
     assert not list(workspace.state.glob("tmp*"))
     assert mlflow.file("PUT", f"0/{run}/artifacts/a", content=b"whole").status_code == 200
     assert mlflow.file("GET", f"0/{run}/artifacts/a").content == b"whole"
+
+
+def test_a_full_disk_is_told_as_such_and_leaves_nothing(
+    workspace: Workspace, mlflow: Mlflow, monkeypatch: pytest.MonkeyPatch
+):
+    run = mlflow.run()
+
+    async def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact_routes, "_receive", full)
+        answer = mlflow.file("PUT", f"0/{run}/artifacts/a", content=b"x")
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert "is full" in answer.json()["message"]
+    assert names_of(mlflow, run) == []
+    assert not list(workspace.state.glob("tmp*"))
+
+
+@pytest.mark.parametrize("n_bytes", [9, CHUNK_BYTES + 9])
+def test_a_damaged_file_is_never_given_out_as_whole(
+    workspace: Workspace, mlflow: Mlflow, n_bytes: int
+):
+    run = mlflow.run()
+    place = f"0/{run}/artifacts/best.pt"
+    mlflow.file("PUT", place, content=secrets.token_bytes(n_bytes))
+    with workspace.db.read() as tx:
+        found = find_artifact(tx, run, "best.pt")
+    assert found is not None
+    path = workspace.blobs.local_path(found.digest)
+    path.chmod(0o644)
+    path.write_bytes(b"\0" * n_bytes)
+    answer = mlflow.file("GET", place)
+    if n_bytes < CHUNK_BYTES:
+        assert (answer.status_code, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
+        assert "[SL-611]" in answer.json()["message"]
+    else:
+        assert len(answer.content) < n_bytes
 
 
 def test_a_file_that_is_too_large_is_refused_and_forgotten(

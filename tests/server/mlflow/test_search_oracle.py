@@ -1,6 +1,10 @@
 """Searching runs over HTTP gives what a plain loop over the runs would give."""
 
+import base64
+import json
 import math
+import re
+import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -124,3 +128,96 @@ def test_pages_of_a_search_give_what_a_loop_gives(
         order_by=[] if order is None else [order],
     )
     assert found == [run for _, run in fitting]
+
+
+def forged(order: str, after: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps([order, after]).encode()).decode()
+
+
+FORGED = st.one_of(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(-(2**70), 2**70),
+            st.floats(),
+            st.text(max_size=3),
+            st.just([]),
+            st.just({}),
+        ),
+        max_size=5,
+    ),
+    st.none(),
+    st.just({}),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(after=FORGED, order=st.sampled_from([None, *ORDERS]))
+def test_a_forged_page_token_is_a_page_or_refused_and_never_a_bug(
+    mlflow: Mlflow, after: object, order: str | None
+):
+    experiment = mlflow.post("experiments/create", name=secrets.token_hex(8))["experiment_id"]
+    for at in range(2):
+        mlflow.run("a", experiment, start_time=at)
+    wanted: dict[str, Any] = {"experiment_ids": [experiment], "order_by": [order] if order else []}
+    token = mlflow.post("runs/search", max_results=1, **wanted)["next_page_token"]
+    digest = json.loads(base64.urlsafe_b64decode(token))[0]
+    body = wanted | {"page_token": forged(digest, after)}
+    assert mlflow.send("POST", "runs/search", json=body).status_code in (200, 400)
+    query = {"run_id": mlflow.run(), "metric_key": "loss", "page_token": forged("history", after)}
+    assert mlflow.send("GET", "metrics/get-history", params=query).status_code in (200, 400)
+
+
+def test_a_page_token_of_nothing_but_brackets_is_refused(mlflow: Mlflow):
+    token = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+    body = {"experiment_ids": ["0"], "page_token": token}
+    status, code, _ = mlflow.refused("POST", "runs/search", json=body)
+    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("pattern", ["\\", "a\\", "a\\%", "%\\_", "\\\\", "A\\\\B"])
+@pytest.mark.parametrize("operator", ["LIKE", "ILIKE"])
+def test_a_backslash_in_a_pattern_is_a_backslash(mlflow: Mlflow, pattern: str, operator: str):
+    experiment = mlflow.post("experiments/create", name=secrets.token_hex(8))["experiment_id"]
+    texts = ["\\", "a\\", "a\\b", "a%", "a", "A\\\\b", "\\\\"]
+    for text in texts:
+        run = mlflow.run(text, experiment)
+        mlflow.post("runs/set-tag", run_id=run, key="path", value=text)
+    quoted = pattern.replace("\\", "\\\\")
+    found = mlflow.post(
+        "runs/search", experiment_ids=[experiment], filter=f"tags.path {operator} '{quoted}'"
+    )
+    flags = re.IGNORECASE if operator == "ILIKE" else 0
+    wanted = re.compile(
+        "".join({"%": ".*", "_": "."}.get(one, re.escape(one)) for one in pattern), flags
+    )
+    names = {one["info"]["run_name"] for one in found.get("runs", [])}
+    assert names == {text for text in texts if wanted.fullmatch(text)}
+
+
+@pytest.mark.parametrize("term", ["metrics.loss", "tags.a", "start_time", "datasets.name"])
+def test_an_order_of_too_many_terms_is_refused(mlflow: Mlflow, term: str):
+    body = {"experiment_ids": ["0"], "order_by": [term] * 11}
+    status, code, message = mlflow.refused("POST", "runs/search", json=body)
+    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+    assert "at most 10 terms, not by 11" in message
+    assert mlflow.send("POST", "runs/search", json=body | {"order_by": [term] * 10}).is_success
+
+
+@pytest.mark.parametrize("path", ["runs/search", "logged-models/search"])
+def test_experiments_are_searched_each_once_and_not_without_end(mlflow: Mlflow, path: str):
+    assert mlflow.send("POST", path, json={"experiment_ids": ["0"] * 30_000}).is_success
+    body = {"experiment_ids": [str(at) for at in range(70_000)]}
+    status, code, message = mlflow.refused("POST", path, json=body)
+    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+    assert "names 70000, at most 30000" in message
+
+
+@pytest.mark.parametrize("timestamp", ["9" * 400, 2**63, 10**30, -1])
+def test_a_time_that_no_clock_tells_is_refused(mlflow: Mlflow, timestamp: object):
+    point = {"key": "loss", "value": 1, "timestamp": timestamp}
+    body = {"run_id": mlflow.run(), "metrics": [point]}
+    status, code, message = mlflow.refused("POST", "runs/log-batch", json=body)
+    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+    assert "is not between 1970" in message

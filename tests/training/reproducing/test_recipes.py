@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightloop.kernel.digests import digest_of
+from sightloop.kernel.environment import capture_environment
 from sightloop.tracking.values import CodeState, Run, RunId, RunInputs
-from sightloop.training.reproducing.errors import NoRecipe
+from sightloop.training.reproducing.environments import build_environment
+from sightloop.training.reproducing.errors import EnvironmentUnavailable, NoRecipe
 from sightloop.training.reproducing.recipes import request_of
 from sightloop.training.reproducing.requirements import needed_by, requirements_text
 from sightloop.training.requests import TrainRequest, parameters_of
@@ -102,3 +104,28 @@ def test_whatever_is_needed_needs_nothing_beyond_what_is_needed(requires, root):
     needed = needed_by(root, requires)
     assert root in needed
     assert all(set(requires.get(name, ())) <= needed for name in needed)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("numpy", "2.3.0\n--index-url http://evil.example"),
+        ("numpy @ http://evil.example/x.whl", "1"),
+        ("--index-url=http://evil.example", "1"),
+        ("-e git+https://evil.example/x", "1"),
+        ("numpy", "2.3.0 ; python_version"),
+        ("numpy", ""),
+        ("numpy\n", "1"),
+    ],
+)
+def test_a_record_that_would_tell_the_installer_more_than_names_is_refused(name, version):
+    with pytest.raises(EnvironmentUnavailable, match="no package and its version"):
+        requirements_text({name: version}, without=())
+
+
+@pytest.mark.parametrize("python", ["CPython /tmp/evil/python", "CPython --help", "CPython 3", ""])
+def test_a_recorded_interpreter_that_is_no_version_is_refused(python, tmp_path):
+    recorded = msgspec.structs.replace(capture_environment(), python=python)
+    with pytest.raises(EnvironmentUnavailable, match="no version of Python"):
+        build_environment(recorded, cache=tmp_path, without=(), progress=lambda *_: None)
+    assert not list(tmp_path.iterdir())

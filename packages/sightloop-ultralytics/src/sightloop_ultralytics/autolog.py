@@ -94,7 +94,8 @@ def on_pretrain_routine_end(trainer: Trainer) -> None:
     except SightloopError as error:
         sys.stderr.write(f"sightloop: this training is not tracked: {error}\n")
         return
-    sys.stderr.write(f"sightloop: tracking as {run.id} {run.url or ''}\n")
+    place = run.url or f"`sightloop runs show {run.id}`"
+    sys.stderr.write(f"sightloop: tracking as {run.id}, {place}\n")
     _tracked[id(trainer)] = Tracked(trainer, run)
 
 

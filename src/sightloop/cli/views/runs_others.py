@@ -19,7 +19,7 @@ def imported(found: ImportedRuns) -> RenderableType:
     """What was added to which run, and all that was not."""
     parts: list[RenderableType] = [
         table(
-            ("run", "experiment", "name", "", "n points", "n there", "n files", "n there"),
+            ("run", "experiment", "name", "", "# points", "# known", "# files", "# known"),
             (
                 (
                     one.run,
@@ -58,9 +58,9 @@ def imported(found: ImportedRuns) -> RenderableType:
 
 
 def exported(found: ExportedRuns) -> RenderableType:
-    """Where each run was written."""
-    return table(
-        ("run", "n points", "n images", "n histograms", "n left out", "folder"),
+    """Where each run was written, and how many files of it are no images and so stay here."""
+    shown = table(
+        ("run", "# points", "# images", "# histograms", "# other files", "folder"),
         (
             (
                 one.run,
@@ -74,6 +74,10 @@ def exported(found: ExportedRuns) -> RenderableType:
         ),
         empty="no run",
     )
+    if not any(one.n_left_out for one in found.runs):
+        return shown
+    words = "other files have no place in TensorBoard; `sightloop runs show RUN` lists them"
+    return Group(shown, Text(words, style="dim"))
 
 
 def _more(n: int) -> list[RenderableType]:

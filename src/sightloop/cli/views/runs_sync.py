@@ -18,5 +18,11 @@ def synced(done: Sequence[Synced]) -> Group:
 
 
 def _lines(one: Synced) -> list[str]:
-    state = f"forwarded to {one.target}" if one.is_done else f"still waits for {one.target}"
-    return [f"{one.run}  {state} ({one.n_records} records)", *(f"  {p}" for p in one.problems)]
+    sent = f"{one.n_records:,} records"
+    if one.is_done:
+        state = f"forwarded to {one.target} ({sent})"
+    elif one.target:
+        state = f"still waits for {one.target}" + (f" (so far {sent})" if one.n_records else "")
+    else:
+        state = "cannot be read"
+    return [f"{one.run}  {state}", *(f"  {p}" for p in one.problems)]

@@ -46,6 +46,7 @@ from sightloop.registry.foreign_catalogue import (
     show_registered,
 )
 from sightloop.registry.naming_models import show_model
+from sightloop.registry.values import ModelVersion
 from sightloop.server.charts import Pair, pair_chart
 from sightloop.server.console.formats import clipped, short
 from sightloop.server.console.paging import whole
@@ -58,6 +59,8 @@ from sightloop.tracking.curves import differing
 
 MODELS_PER_PAGE, VERSIONS_PER_PAGE = 100, 50
 NODE_WIDTH, NODE_HEIGHT, NODE_STEP = 148, 74, 172
+NODE_LETTERS = 14
+"""As many bold letters of common width as a link of the chain holds."""
 
 
 class Node(NamedTuple):
@@ -297,7 +300,13 @@ def lineage_nodes(found: Lineage) -> list[Node]:
             "",
         ),
         ("Run", short(found.run), found.run_state, f"/runs/{quote(found.run)}", ""),
-        ("Version", version.name, "signed" if version.signed_at_ms else "not signed", here, ""),
+        (
+            "Version",
+            _fitting(version),
+            "signed" if version.signed_at_ms else "not signed",
+            here,
+            "",
+        ),
     ]
     if verdict is not None:
         outcome = verdict.verdict.outcome
@@ -321,9 +330,16 @@ def lineage_nodes(found: Lineage) -> list[Node]:
     n_devices = f"{found.n_devices:,} {'device' if found.n_devices == 1 else 'devices'}"
     links.append(("Devices", n_devices, "are to run it now", "/fleet", ""))
     return [
-        Node(1 + NODE_STEP * index, title, clipped(line, 18), clipped(note, 24), href, tone)
+        Node(
+            1 + NODE_STEP * index, title, clipped(line, NODE_LETTERS), clipped(note, 24), href, tone
+        )
         for index, (title, line, note, href, tone) in enumerate(links)
     ]
+
+
+def _fitting(version: ModelVersion) -> str:
+    number = f"@{version.number}"
+    return f"{clipped(version.model, NODE_LETTERS - len(number))}{number}"
 
 
 def _slices_chart(found: Comparison) -> str:

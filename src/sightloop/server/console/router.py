@@ -119,6 +119,7 @@ def console_router() -> Router:
             run_pages.run_page,
             run_pages.run_state,
             run_pages.run_system,
+            runs_table.experiment_page,
             runs_table.runs_list,
             runs_table.runs_page,
             session.sign_in,

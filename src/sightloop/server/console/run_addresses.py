@@ -6,11 +6,13 @@ name of an attribute, with a minus in front for the greatest first. Pure.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 from urllib.parse import urlencode
 
 from sightloop.tracking.browsing import MAX_COLUMNS, Entity, RunColumn
+from sightloop.tracking.search import STATUS
 from sightloop.tracking.values import RunState
 
 STATES: tuple[RunState, ...] = get_args(RunState)
@@ -79,6 +81,35 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> TableAddress:
         is_deleted=last("deleted") == "1",
         after=last("after"),
     )
+
+
+def command_of(address: TableAddress) -> str:
+    """What lists the same runs in a terminal, after `sightloop`.
+
+    >>> print(command_of(TableAddress(experiment="pcb", state="failed", sort="-metrics.ap")))
+    runs list --experiment pcb --filter "status = 'FAILED'" --sort -metrics.ap
+    """
+    terms = [address.filter] if address.filter else []
+    if address.state:
+        terms.append(f"status = '{STATUS[address.state]}'")
+    words = ["runs", "list"]
+    if address.experiment:
+        words += ["--experiment", address.experiment]
+    if terms:
+        words += ["--filter", " and ".join(terms)]
+    if address.sort:
+        words += ["--sort", address.sort]
+    for column in address.columns or ():
+        words += ["--column", column_text(column)]
+    if address.is_deleted:
+        words.append("--deleted")
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    # Filters hold single quotes, of which `shlex` makes a thicket.
+    is_plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if is_plain else shlex.quote(word)
 
 
 def column_of(text: str) -> RunColumn | None:

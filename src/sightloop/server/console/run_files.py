@@ -14,6 +14,7 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from sightloop.kernel.blobs import begun
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.rendering import page
 from sightloop.server.console.run_pages import run_tabs
@@ -96,7 +97,8 @@ def run_file(run: FromPath[str], request: Request[Any, Any, Any]) -> Stream:
         "X-Content-Type-Options": "nosniff",
     }
     media_type = "application/octet-stream"
-    return Stream(workspace.blobs.stream(found.digest), media_type=media_type, headers=headers)
+    chunks = begun(workspace.blobs.stream(found.digest))
+    return Stream(chunks, media_type=media_type, headers=headers)
 
 
 def contents(artifacts: Sequence[RunArtifact], at: str) -> tuple[list[Folder], list[RunArtifact]]:
@@ -181,9 +183,11 @@ def _table(text: str, delimiter: str) -> list[list[str]]:
 
 def _indented(text: str) -> str:
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
+    # Deep nesting is mostly spaces: a thousand times what the file holds, and nothing to read.
+    return shown if len(shown) <= 10 * len(text) + 1000 else text
 
 
 def _above(at: str) -> list[tuple[str, str]]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
+from litestar.response import Redirect
 
 from sightloop.contracts.numbers import from_wire
 from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.rendering import page
 from sightloop.server.console.run_addresses import (
     STATES,
+    column_of,
     column_text,
+    command_of,
     filter_name,
     order_of,
     read_address,
@@ -30,6 +35,7 @@ from sightloop.tracking.browsing import (
 )
 from sightloop.tracking.curves import telling_metrics
 from sightloop.tracking.errors import BadFilter
+from sightloop.tracking.organising import show_experiment
 from sightloop.tracking.services import ListExperiments, list_experiments
 from sightloop.tracking.values import Run
 
@@ -87,12 +93,22 @@ def runs_list(request: Request[Any, Any, Any]) -> Response[str]:
     return page(request, "_runs-list.html", viewer_of(request), **_listed(request))
 
 
+@get("/experiments/{number:int}", sync_to_thread=True)
+def experiment_page(number: FromPath[int], request: Request[Any, Any, Any]) -> Redirect:
+    """The runs of the experiment that MLflow's clients know by its number."""
+    found = show_experiment(workspace_of(request), viewer_of(request).call, number)
+    return Redirect(f"/runs?{urlencode({'experiment': found.name})}")
+
+
 def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
     workspace, call = workspace_of(request), viewer_of(request).call
     pairs = request.query_params.multi_items()
     address = read_address(pairs)
     keys = show_keys(workspace, call, ShowKeys(experiment=address.experiment or None))
     columns = list(address.columns) if address.columns else _telling(keys)
+    by = column_of(address.sort.removeprefix("-"))
+    if by is not None and by not in columns:
+        columns = [by, *columns]  # An order by what nobody sees looks like none.
     wanted = BrowseRuns(
         experiment=address.experiment or None,
         state=address.state,
@@ -111,6 +127,7 @@ def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
         problem = filter_problem(address.filter, error)
     return {
         "address": address,
+        "command": command_of(address),
         "heads": [Head(column_text(one), one.key, one.entity == "metric") for one in columns],
         "rows": [_row(workspace, one, columns) for one in found.rows],
         "next_token": found.next_token,
@@ -145,7 +162,10 @@ def took_s(workspace: Workspace, run: Run) -> float:
 
 
 def _telling(keys: RunKeys) -> list[RunColumn]:
-    named = telling_metrics([dict.fromkeys(keys.metrics)], most=N_COLUMNS)
+    # A column of which a single run has a value tells nothing about the others.
+    common = telling_metrics([dict.fromkeys(keys.common_metrics)], most=N_COLUMNS)
+    others = telling_metrics([dict.fromkeys(keys.metrics)], most=N_COLUMNS)
+    named = list(dict.fromkeys([*common, *others]))[:N_COLUMNS]
     return [RunColumn(entity="metric", key=key) for key in named]
 
 

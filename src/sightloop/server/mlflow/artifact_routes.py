@@ -16,7 +16,9 @@ from litestar import Request, Response, delete, get, post, put
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from sightloop.kernel.blobs import begun
 from sightloop.kernel.errors import NotFound, SightloopError
+from sightloop.kernel.files import disk_errors
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.server.authentication import actor_of_request
 from sightloop.server.context import workspace_of
@@ -81,7 +83,8 @@ async def get_artifact(
             "X-Content-Type-Options": "nosniff",
             "Content-Disposition": "attachment",
         }
-        return Stream(workspace.blobs.stream(found.digest), media_type=kind, headers=headers)
+        chunks = await asyncio.to_thread(begun, workspace.blobs.stream(found.digest))
+        return Stream(chunks, media_type=kind, headers=headers)
     except SightloopError as error:
         return answer_error(error)
 
@@ -93,7 +96,10 @@ async def put_artifact(path: FromPath[str], request: Request[Any, Any, Any]) -> 
     try:
         call = Call(await asyncio.to_thread(actor_of_request, workspace, request))
         place = place_of(path)
-        with tempfile.TemporaryDirectory(dir=workspace.state) as folder:
+        with (
+            disk_errors(workspace.state),
+            tempfile.TemporaryDirectory(dir=workspace.state) as folder,
+        ):
             file = Path(folder) / "body"
             await _receive(request, file)
             await asyncio.to_thread(

@@ -14,6 +14,7 @@ from sightloop.server.mlflow.requests import (
     Pair,
     check_page_size,
     experiment_number,
+    experiment_numbers,
     page_answer,
     texts_of,
 )
@@ -167,7 +168,7 @@ def search(workspace: Workspace, call: Call, request: SearchModels) -> Answer:
         workspace,
         call,
         modelling.SearchModels(
-            experiments=[experiment_number(one) for one in request.experiment_ids],
+            experiments=experiment_numbers(request.experiment_ids),
             filter=request.filter,
             datasets=[OnDataset(one.dataset_name, one.dataset_digest) for one in request.datasets],
             order_by=[_order(one) for one in request.order_by],

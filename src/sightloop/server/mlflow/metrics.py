@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ from sightloop.server.mlflow.requests import OfRun
 from sightloop.server.mlflow.shapes import metric_shape
 from sightloop.tracking import limits
 from sightloop.tracking.conditions import Page, decode_token, encode_token
+from sightloop.tracking.errors import BadPageToken
 from sightloop.tracking.points import metric_history
 from sightloop.tracking.store import find_run
 from sightloop.tracking.values import MetricPoint
@@ -40,13 +42,12 @@ def get_history(workspace: Workspace, call: Call, request: GetHistory) -> Answer
     require(call.actor, Permission.READ)
     limit = min(max(request.max_results, 1), limits.MAX_POINTS_PER_PAGE)
     order = "history"
-    begin = decode_token(request.page_token, order=order)
+    begin = decode_token(request.page_token, order=order, kinds=(int, int, str))
     with workspace.db.read() as tx:
         run = find_run(tx, request.run)
         after = None
         if begin is not None:
-            step, at_ms, value = begin
-            after = MetricPoint(key=request.metric_key, value=float(value), step=step, at_ms=at_ms)
+            after = _point_in(begin, request)
         points = metric_history(tx, run.id, request.metric_key, after=after, limit=limit + 1)
     page = points[:limit]
     answer: Answer = {"metrics": [metric_shape(point) for point in page]}
@@ -85,6 +86,14 @@ def sampled_steps(steps: Sequence[int], limit: int) -> set[int]:
     if limit == 1:
         return {every[-1]}
     return {every[round(at * (len(every) - 1) / (limit - 1))] for at in range(limit)}
+
+
+def _point_in(begin: list[Any], request: GetHistory) -> MetricPoint:
+    step, at_ms, value = begin
+    try:
+        return MetricPoint(key=request.metric_key, value=float(value), step=step, at_ms=at_ms)
+    except ValueError as error:
+        raise BadPageToken(token=request.page_token) from error
 
 
 def _steps(request: GetHistories) -> tuple[float, float]:

@@ -9,6 +9,9 @@ import msgspec
 from sightloop.registry.registered import Search
 from sightloop.server.mlflow.endpoints import Answer, BadMlflowRequest
 
+MAX_EXPERIMENTS = 30_000
+"""Databases take some ten thousand values in one question."""
+
 
 class Pair(msgspec.Struct, frozen=True):
     """A parameter or a tag."""
@@ -72,6 +75,18 @@ def experiment_number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise BadMlflowRequest(problem=f"experiment_id {text[:40]!r} is not a number")
     return int(text)
+
+
+def experiment_numbers(texts: Sequence[str]) -> list[int]:
+    """The numbers of experiments as a client writes them, each once.
+
+    Raises:
+        BadMlflowRequest: one is no number, or they are too many for one question.
+    """
+    if len(texts) > MAX_EXPERIMENTS:
+        problem = f"`experiment_ids` names {len(texts)}, at most {MAX_EXPERIMENTS} are searched"
+        raise BadMlflowRequest(problem=problem)
+    return list(dict.fromkeys(experiment_number(one) for one in texts))
 
 
 def check_page_size(given: int, limit: int) -> None:

@@ -16,6 +16,7 @@ from sightloop.server.mlflow.requests import (
     SearchPage,
     check_page_size,
     experiment_number,
+    experiment_numbers,
     texts_of,
 )
 from sightloop.server.mlflow.shapes import STATES, run_shape
@@ -165,7 +166,7 @@ def search(workspace: Workspace, call: Call, request: SearchRuns) -> Answer:
     with workspace.db.read() as tx:
         found = search_runs(
             tx,
-            experiment_ids=[experiment_number(one) for one in request.experiment_ids],
+            experiment_ids=experiment_numbers(request.experiment_ids),
             filter_text=request.filter,
             order_by=request.order_by,
             is_deleted=_VIEWS[request.run_view_type],

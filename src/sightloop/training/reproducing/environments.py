@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from sightloop.training.reproducing.requirements import (
 
 INSTALL_TIMEOUT_S = 3600.0
 _COMPLETE = "complete"
+_PYTHON = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?\+?", re.ASCII)
 _LIST = "requirements.txt"
 
 
@@ -57,6 +59,9 @@ def build_environment(
     """
     text = requirements_text(recorded.distributions, without=without)
     version = recorded.python.rpartition(" ")[2]
+    if not _PYTHON.fullmatch(version):  # it becomes an argument, which may also be a path
+        problem = f"{version[:80]!r} is no version of Python"
+        raise EnvironmentUnavailable(step="reading the recorded interpreter", problem=problem)
     folder = cache / digest_of(f"{recorded.python}\n{text}".encode()).partition(":")[2][:16]
     cache.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(folder.with_suffix(".lock")):
@@ -79,7 +84,11 @@ def drop_environment(interpreter: Interpreter) -> None:
 
 def deciding_distributions(root: str) -> set[str] | None:
     """Normal names of all that this distribution stands on here; None when it is not installed."""
-    requires = {normal_name(one.name): one.requires or [] for one in distributions()}
+    requires = {
+        normal_name(name): one.requires or []
+        for one in distributions()
+        if (name := one.metadata["Name"])  # an interrupted uninstallation leaves nameless ones
+    }
     return needed_by(root, requires) if normal_name(root) in requires else None
 
 

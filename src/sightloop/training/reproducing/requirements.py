@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from sightloop.training.reproducing.errors import EnvironmentUnavailable
+
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_WHOLE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*", re.ASCII)
 _OPTIONAL = re.compile(r";.*\bextra\s*==")
 
 
@@ -21,9 +25,17 @@ def normal_name(name: str) -> str:
 def requirements_text(distributions: Mapping[str, str], *, without: Collection[str]) -> str:
     r"""Exact versions, a line each, for installing without looking for dependencies.
 
+    Raises:
+        EnvironmentUnavailable: a record holds what is no name or no version. An installer would
+            read it as an option or an address, and a record may come from anywhere.
+
     >>> requirements_text({"numpy": "2.3.0", "mine": "0.1"}, without={"mine"})
     'numpy==2.3.0\n'
     """
+    for name, version in distributions.items():
+        if not (_WHOLE_NAME.fullmatch(name) and _VERSION.fullmatch(version)):
+            problem = f"{name[:80]!r}, {version[:80]!r} is no package and its version"
+            raise EnvironmentUnavailable(step="reading the recorded packages", problem=problem)
     left_out = {normal_name(one) for one in without}
     lines = sorted(
         f"{normal_name(name)}=={version}"

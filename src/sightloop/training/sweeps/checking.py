@@ -23,6 +23,8 @@ MAX_SETTINGS = 50
 MAX_CHOICES = 1000
 MAX_OBJECTIVES = 4
 MAX_NAME_CHARACTERS = 200
+_MOST = 2**53
+"""Whole numbers up to here are exact wherever a sampler or an engine takes them."""
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _DECIDED = {
     "data": "every trial trains on the same commit",
@@ -83,8 +85,9 @@ def _fixed(spec: SweepSpec) -> Iterator[Problem]:
             yield Problem(("fixed", name), value, f"set {name} beside `fixed`, not in it")
         if name in spec.space:
             yield Problem(("fixed", name), value, f"{name} is in the space too; it can be but one")
-        if isinstance(value, float) and not math.isfinite(value):
-            yield Problem(("fixed", name), value, "it must be a finite number")
+        if isinstance(value, int | float) and not abs(value) <= _MOST:
+            why = "a number must be finite and stay below 2**53"
+            yield Problem(("fixed", name), value, why)
 
 
 def _space(spec: SweepSpec) -> Iterator[Problem]:
@@ -115,15 +118,15 @@ def _range(range_: Range) -> Iterator[tuple[str, Any, str]]:
             n_choices = len(range_.choices)
             yield "choices", n_choices, f"there must be 1 to {MAX_CHOICES} choices"
         for index, one in enumerate(range_.choices):
-            if isinstance(one, float) and not math.isfinite(one):
-                yield "choices", one, "choices must be finite"
+            if isinstance(one, int | float) and not abs(one) <= _MOST:
+                yield "choices", one, "numbers must be finite and stay below 2**53"
             # 1 == True == 1.0: the sampler could not tell them apart either.
             if one in range_.choices[:index]:
                 yield "choices", one, "a choice comes twice"
         return
-    if not (math.isfinite(range_.low) and math.isfinite(range_.high)):
+    if not (abs(range_.low) < math.inf and abs(range_.high) < math.inf):
         yield "low", range_.low, "bounds must be finite"
-    elif max(abs(range_.low), abs(range_.high)) > 2**53:
+    elif max(abs(range_.low), abs(range_.high)) > _MOST:
         yield "high", range_.high, "bounds must stay below 2**53"
     elif not range_.low < range_.high:
         yield "high", range_.high, f"it must be greater than low, which is {range_.low}"
@@ -152,8 +155,7 @@ def _request_setting(name: str, range_: Range) -> Iterator[tuple[str, Any, str]]
         return
     values = range_.choices if isinstance(range_, Categorical) else [range_.low, range_.high]
     for value in values:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if not is_whole or not low <= float(value) <= high:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             field = "choices" if isinstance(range_, Categorical) else "low"
             yield field, value, f"{name} is a whole number between {low:,} and {high:,}"
 

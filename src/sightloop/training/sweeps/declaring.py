@@ -98,7 +98,9 @@ def _located(error: msgspec.ValidationError, values: Any, *, prefix: Path) -> Pr
 def _refusal(problem: Problem, *, text: str, where: str, flags: Mapping[str, Any]) -> BadSweep:
     top = problem.path[:1]
     is_flag = bool(top) and top[0] in flags and value_at(flags, problem.path[:2]) is not None
-    line = None if is_flag else problem.line or line_of(text, problem.path)
+    line = problem.line
+    if line is None and problem.path and not is_flag:  # without a path it may be no YAML at all
+        line = line_of(text, problem.path)
     return BadSweep(
         field=name_of(problem.path),
         value="" if problem.value is None else str(problem.value),

@@ -114,6 +114,21 @@ document.addEventListener("htmx:sendError", () => say("The server does not answe
 showTimes(document);
 window.sightloop = { say, showTimes };
 
+// MLflow's clients print addresses of MLflow's pages, whose path stands behind a hash.
+function placeOfMlflow(hash) {
+  const [kind, name, what, which] = hash.replace(/^#\//, "").split("?")[0].split("/");
+  if (!name || !hash.startsWith("#/")) return "";
+  if (kind === "experiments") return what === "runs" && which ? `/runs/${which}` : `/experiments/${name}`;
+  if (kind === "models") return what === "versions" && which ? `/models/${name}/${which}` : `/models/${name}`;
+  return "";
+}
+function goToPlaceOfMlflow() {
+  const place = placeOfMlflow(location.hash);
+  if (place) location.replace(place);
+}
+goToPlaceOfMlflow();
+addEventListener("hashchange", goToPlaceOfMlflow);
+
 // On a narrow screen the rooms scroll sideways: begin with the one the person is in.
 const nav = document.querySelector(".top nav");
 const current = nav?.querySelector("[aria-current]");

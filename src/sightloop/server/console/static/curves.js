@@ -124,10 +124,16 @@ function withAlpha(colour, alpha) {
   return colour.replace(")", ` / ${alpha})`);
 }
 
+// A metric that stays at zero would otherwise be drawn over 0 to 100.
+function valueRange(_, low, high) {
+  if (low === null) return [null, null];
+  return low === 0 && high === 0 ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true);
+}
+
 function optionsFor(parts, kind, width, hasLegend) {
   const names = { step: "step", wall: "time of day", relative: "time since the run began (s)" };
   return {
-    width, height: HEIGHT, scales: { x: { time: kind === "wall" }, y: chosen.log ? { distr: 3 } : {} },
+    width, height: HEIGHT, scales: { x: { time: kind === "wall" }, y: chosen.log ? { distr: 3 } : { range: valueRange } },
     cursor: { sync: { key: "curves" } }, legend: { show: hasLegend }, bands: parts.bands,
     axes: [
       axis(names[kind], kind === "step" ? { incrs: WHOLE_STEPS } : {}),
