@@ -5,9 +5,11 @@ Specification: docs/formats/builds.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.contracts.bundle import GatedBuild, Precision, RuntimeName
 from sightloop.kernel.digests import Digest, digest_of
 
 
@@ -45,23 +47,27 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     golden_problem: str
     """Why its answers are not those the bundle promises; empty when they are."""
     is_gated: bool
-    """Whether the bundle lists it for this class of devices."""
+    """Whether its owner vouches for it on this class of devices."""
     is_chosen: bool = False
     problem: str = ""
     """Why nothing could be measured."""
 
 
-def is_gated(
-    bundle: Bundle, *, runtime: RuntimeName, precision: Precision, device_class: str
-) -> bool:
-    """Whether this way to run the bundle was proved for such devices before it was released.
+def scaled_on(images: Iterable[Digest]) -> Digest:
+    """Names the images that scale an `int8` build, whatever they are called and in what order."""
+    return digest_of("\n".join(sorted(images)).encode())
+
+
+def is_gated(key: BuildKey, gated: Iterable[GatedBuild], *, device_class: str) -> bool:
+    """Whether a build was proved for such devices; `gated` is what its owner signed.
 
     ONNX Runtime on the processor with fp32 always was: it is what every evaluation measures.
     """
-    if (runtime, precision) == ("onnxruntime", "fp32"):
+    if (key.runtime, key.precision) == ("onnxruntime", "fp32"):
         return True
     return any(
-        (one.runtime, one.precision) == (runtime, precision)
+        (one.runtime, one.precision) == (key.runtime, key.precision)
         and one.device_class in ("", device_class)
-        for one in bundle.gated
+        and one.images == key.images
+        for one in gated
     )
