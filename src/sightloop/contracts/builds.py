@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from sightloop.contracts.bundle import GatedBuild, Precision, RuntimeName
+from sightloop.contracts.bundle import Precision, RuntimeName
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.kernel.digests import Digest, digest_of
 
 
@@ -51,10 +52,12 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     is_chosen: bool = False
     problem: str = ""
     """Why nothing could be measured."""
+    images: Digest | None = None
+    """Of the images that scaled it."""
 
 
-def scaled_on(images: Iterable[Digest]) -> Digest:
-    """Names the images that scale an `int8` build, whatever they are called and in what order."""
+def scaled_on(images: Iterable[str]) -> Digest:
+    """Names images by their digests as those that scale an `int8` build, in whatever order."""
     return digest_of("\n".join(sorted(images)).encode())
 
 

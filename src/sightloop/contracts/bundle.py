@@ -123,18 +123,6 @@ class GoldenImage(msgspec.Struct, frozen=True):
     """Of every class, of a model that classifies."""
 
 
-class GatedBuild(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to run the model that was proved on images it had not seen, for a class of devices."""
-
-    device_class: str
-    """`""` is every class."""
-    runtime: RuntimeName
-    precision: Precision
-    images: Digest | None = None
-    """Of the images that scaled it, see `builds.scaled_on`: other images make another build, which
-    nobody judged. None where nothing is scaled."""
-
-
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """The manifest of a model version; its digest is the version's identity."""
 
@@ -152,10 +140,6 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference
     keypoint_shape: tuple[int, int] = (0, 0)
     """Keypoints of an object and numbers of each (2 or 3), of a model of the task `pose`."""
-    gated: list[GatedBuild] = []
-    """How else the model may run than in ONNX Runtime on the processor with fp32, which is what
-    was evaluated; the owner signs more of them later, see `gated_builds`. What is in neither list
-    is a candidate: devices measure and report it, no more."""
     declared_licence: str
     engine: str
     dataset_commit: Digest | None

@@ -12,11 +12,23 @@ from typing import Any
 
 import msgspec
 
-from sightloop.contracts.bundle import GatedBuild
+from sightloop.contracts.bundle import Precision, RuntimeName
 from sightloop.kernel.digests import Digest
 
 GATED_FIELD = "x-sightloop-gated"
 """The field of the owner's targets metadata that holds the list."""
+
+
+class GatedBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to run the model that was proved on images it had not seen, for a class of devices."""
+
+    device_class: str
+    """`""` is every class."""
+    runtime: RuntimeName
+    precision: Precision
+    images: Digest | None = None
+    """Of the images that scaled it, see `builds.scaled_on`: other images make another build, which
+    nobody judged. None where nothing is scaled."""
 
 
 class GatedBundle(msgspec.Struct, frozen=True, kw_only=True):

@@ -276,6 +276,7 @@ class Installer:
         """Bring the slot to what it is assigned; whether there is nothing left to try."""
         accepted = self._state.now.slot(name).accepted
         slot = self._slots[name]
+        self._tell_gated(name)
         if accepted is None or (slot.running and slot.running.bundle == accepted.bundle):
             self._note(name, state=None, problem="")
             return True
@@ -298,6 +299,19 @@ class Installer:
             return isinstance(error, Quarantined | Revoked | BadInput)
         self._note(name, state=None, problem="")
         return True
+
+    def _tell_gated(self, name: str) -> None:
+        """A worker that was told other builds are gated gives way to one that knows."""
+        slot = self._slots[name]
+        running, worker = slot.running, slot.worker_pid
+        if running is None or not worker or running.bundle in self._state.now.revoked:
+            return
+        now = self._state.now.gated_builds(running.model, running.bundle)
+        if now != slot.believes and slot.was_tuned(running.bundle):
+            try:
+                self._switch(name, running)
+            except StartFailed as error:  # what runs goes on, and the next step tries again
+                self._log.event("slot.refused", slot=name, reason=error.message)
 
     def _fetch(self, name: str, accepted: Accepted) -> None:
         self._note(name, state="downloading", problem="")

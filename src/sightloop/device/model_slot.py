@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 
 from sightloop.contracts.bundle import Task
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.contracts.telemetry import SwapBody
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import (
@@ -67,6 +68,7 @@ class ModelSlot:
         clock: Clock,
         log: Log,
         fallback: Fallback,
+        gated_for: Callable[[Installed], Sequence[GatedBuild]] = lambda _: (),
     ) -> None:
         self.name = name
         self.running: Installed | None = None
@@ -87,6 +89,7 @@ class ModelSlot:
         self._clock = clock
         self._log = log
         self._fallback = fallback
+        self._gated_for = gated_for
         self._free = FreeBuffers(Buffers(N_BUFFERS, settings.max_body_bytes))
         self._waiting: deque[ImageRequest] = deque()
         self._worker: Worker | None = None
@@ -102,6 +105,11 @@ class ModelSlot:
     def is_ready(self) -> bool:
         """Whether requests are answered; those that come while a worker is replaced only wait."""
         return self.running is not None and self._proved
+
+    @property
+    def believes(self) -> list[GatedBuild]:
+        """Which builds the worker that answers was told to be gated."""
+        return self._worker.start.gated if self._worker and self._worker.start else []
 
     @property
     def n_waiting(self) -> int:
@@ -139,6 +147,10 @@ class ModelSlot:
             if self.health is not None:
                 spent_ms = 1000 * (self._clock.monotonic_s() - request.admitted_s)
                 self.health.count(latency_ms=spent_ms, failed=failed)
+
+    def was_tuned(self, bundle: Digest) -> bool:
+        """Whether the device chose how to run the bundle; otherwise it runs as it was released."""
+        return self._choice_for(bundle) is not None
 
     # --- what runs -------------------------------------------------------------------------------
 
@@ -348,6 +360,7 @@ class ModelSlot:
             buffer_bytes=settings.max_body_bytes,
             choice=self._choice_for(installed.bundle),
             device_class=settings.device_class,
+            gated=[*self._gated_for(installed)],
         )
         return await start_worker(
             installed,

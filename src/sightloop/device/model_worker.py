@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from sightloop.contracts.builds import is_gated
 from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.device.buffers import Buffers
 from sightloop.device.builds import find_build
 from sightloop.device.bundle_files import file_path, verify_bundle
@@ -144,7 +145,13 @@ def load_model(start: Start) -> Model:
     """
     folder = Path(start.folder)
     bundle = verify_bundle(folder, start.bundle)
-    chosen = open_chosen(start.choice, bundle, folder, device_class=start.device_class)
+    chosen = open_chosen(
+        start.choice,
+        bundle,
+        folder,
+        gated=start.gated,
+        device_class=start.device_class,
+    )
     detector, runtime = chosen.detector, chosen.runtime
     if detector is None:
         model_file = file_path(folder, bundle.model_file)
@@ -170,7 +177,12 @@ class Chosen(NamedTuple):
 
 
 def open_chosen(
-    choice: Choice | None, bundle: Bundle, folder: Path, *, device_class: str
+    choice: Choice | None,
+    bundle: Bundle,
+    folder: Path,
+    *,
+    gated: Sequence[GatedBuild],
+    device_class: str,
 ) -> Chosen:
     """The way the device was tuned to run the bundle, proved again; the bundle is never blamed.
 
@@ -182,9 +194,7 @@ def open_chosen(
         return Chosen(None)
     key = choice.key
     words = f"{key.runtime} {key.runtime_version} {key.precision}, {choice.threads} thread(s)"
-    if not is_gated(
-        bundle, runtime=key.runtime, precision=key.precision, device_class=device_class
-    ):
+    if not is_gated(key, gated, device_class=device_class):
         return Chosen(None, problem=f"{words}: it is not gated for {device_class!r}")
     try:
         model_file = find_build(key, bundle, folder)

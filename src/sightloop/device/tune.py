@@ -22,6 +22,7 @@ import msgspec
 
 from sightloop.contracts.builds import BuildKey, BuildReport, is_gated
 from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.device.build_cache import BuildCache
 from sightloop.device.builds import build_for, builds_folder, key_of
 from sightloop.device.bundle_files import file_path, verify_bundle
@@ -98,7 +99,8 @@ def tune(
         TamperedFile: the bundle is damaged.
         DiskFull: there is no room for a build or for the choice.
     """
-    current = StateFile(home / "state.json").now.slot(request.slot).current
+    state = StateFile(home / "state.json").now
+    current = state.slot(request.slot).current
     if current is None:
         raise NoModelYet(slot=request.slot)
     folder = home / "bundles" / current.bundle.removeprefix("sha256:")
@@ -107,7 +109,11 @@ def tune(
         cache = BuildCache(builds_folder(folder))
         tuning = _Tuning(bundle, folder, current.bundle, cache, request)
         measured = tuning.measure(progress, trial or run_trial, rng or random.Random(0))
-        reports = [_report(tuning, one, results, settings) for one, results in measured.items()]
+        gated = state.gated_builds(current.model, current.bundle)
+        reports = [
+            _report(tuning, one, results, gated=gated, device_class=settings.device_class)
+            for one, results in measured.items()
+        ]
         best = choose(reports)
         choice = None
         if best is not None:
@@ -235,8 +241,14 @@ class _Tuning:
 
 
 def _report(
-    tuning: _Tuning, one: Candidate, results: Sequence[TrialResult], settings: AgentSettings
+    tuning: _Tuning,
+    one: Candidate,
+    results: Sequence[TrialResult],
+    *,
+    gated: Sequence[GatedBuild],
+    device_class: str,
 ) -> BuildReport:
+    key = tuning.keys.get((one.runtime, one.precision))
     durations_ms = sorted(ms for result in results for ms in result.durations_ms)
     return BuildReport(
         runtime=one.runtime,
@@ -248,13 +260,9 @@ def _report(
         n_runs=len(durations_ms),
         resident_bytes=max((result.resident_bytes for result in results), default=0),
         golden_problem=next((r.golden_problem for r in results if r.golden_problem), ""),
-        is_gated=is_gated(
-            tuning.bundle,
-            runtime=one.runtime,
-            precision=one.precision,
-            device_class=settings.device_class,
-        ),
+        is_gated=key is not None and is_gated(key, gated, device_class=device_class),
         problem=next((result.problem for result in results if result.problem), ""),
+        images=None if key is None else key.images,
     )
 
 

@@ -1,4 +1,4 @@
-"""Making an exported file ready for another runtime or precision: what a gate judges, devices run."""
+"""Making an exported file ready for another runtime or precision: what is gated, what runs."""
 
 from __future__ import annotations
 
