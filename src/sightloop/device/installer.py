@@ -276,7 +276,7 @@ class Installer:
         """Bring the slot to what it is assigned; whether there is nothing left to try."""
         accepted = self._state.now.slot(name).accepted
         slot = self._slots[name]
-        self._tell_gated(name)
+        self._renew_outdated(name)
         if accepted is None or (slot.running and slot.running.bundle == accepted.bundle):
             self._note(name, state=None, problem="")
             return True
@@ -300,14 +300,14 @@ class Installer:
         self._note(name, state=None, problem="")
         return True
 
-    def _tell_gated(self, name: str) -> None:
-        """A worker that was told other builds are gated gives way to one that knows."""
+    def _renew_outdated(self, name: str) -> None:
+        """Let a worker that would run the bundle otherwise today take over from one that does not.
+
+        A build that is no longer gated is left so, and what the device was tuned to is taken up.
+        """
         slot = self._slots[name]
-        running, worker = slot.running, slot.worker_pid
-        if running is None or not worker or running.bundle in self._state.now.revoked:
-            return
-        now = self._state.now.gated_builds(running.model, running.bundle)
-        if now != slot.believes and slot.was_tuned(running.bundle):
+        running = slot.running
+        if running is not None and slot.is_outdated():
             try:
                 self._switch(name, running)
             except StartFailed as error:  # what runs goes on, and the next step tries again

@@ -107,11 +107,6 @@ class ModelSlot:
         return self.running is not None and self._proved
 
     @property
-    def believes(self) -> list[GatedBuild]:
-        """Which builds the worker that answers was told to be gated."""
-        return self._worker.start.gated if self._worker and self._worker.start else []
-
-    @property
     def n_waiting(self) -> int:
         """Requests that no worker has yet."""
         return len(self._waiting)
@@ -148,16 +143,24 @@ class ModelSlot:
                 spent_ms = 1000 * (self._clock.monotonic_s() - request.admitted_s)
                 self.health.count(latency_ms=spent_ms, failed=failed)
 
-    def was_tuned(self, bundle: Digest) -> bool:
-        """Whether the device chose how to run the bundle; otherwise it runs as it was released."""
-        return self._choice_for(bundle) is not None
-
     # --- what runs -------------------------------------------------------------------------------
 
     def begin(self, installed: Installed) -> None:
         """Serve this bundle as soon as its worker is ready; requests wait from now on."""
         self._run_now(installed)
         self._begin_replacing()
+
+    def is_outdated(self) -> bool:
+        """Whether a worker that starts now might run the same bundle otherwise.
+
+        The device was tuned since, or its owner vouches for other builds than when it was started.
+        """
+        start = self._worker.start if self._worker else None
+        if start is None or self.running is None or start.bundle != self.running.bundle:
+            return False
+        choice = self._choice_for(start.bundle)
+        regated = choice is not None and start.gated != [*self._gated_for(self.running)]
+        return regated or start.choice != choice
 
     async def switch_to(self, installed: Installed, *, remember: Callable[[], None]) -> None:
         """Start the bundle beside what runs, let it take over, drain what ran.
