@@ -1,12 +1,14 @@
 """A device measures how to run its bundle and keeps what is gated; a stale build never runs."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from sightloop.contracts.builds import BuildKey, BuildReport, is_gated, scaled_on
+from sightloop.contracts.builds import BuildKey, BuildReport, find_gated, scaled_on
+from sightloop.contracts.bundle import Detection, GoldenImage
 from sightloop.contracts.gated_builds import GatedBuild, GatedBundle
 from sightloop.device.build_cache import BuildCache
 from sightloop.device.builds import build_for, find_build, key_of
@@ -57,15 +59,22 @@ def install(home: Path, toy: ToyBundle) -> Path:
     return folder
 
 
-def vouch(home: Path, toy: ToyBundle, *ways: tuple[str, str], device_class: str = "") -> None:
+def vouch(
+    home: Path,
+    toy: ToyBundle,
+    *ways: tuple[str, str],
+    device_class: str = "",
+    golden: Sequence[GoldenImage] = (),
+) -> None:
     """Let the device know that the owner vouches for these ways to run the bundle."""
-    golden = scaled_on(toy.manifest.file(one.file).digest for one in toy.manifest.golden)
+    scaled = scaled_on(toy.manifest.file(one.file).digest for one in toy.manifest.golden)
     builds = [
         GatedBuild(
             device_class=device_class,
             runtime=runtime,
             precision=precision,
-            images=golden if precision == "int8" else None,
+            images=scaled if precision == "int8" else None,
+            golden=list(golden),
         )
         for runtime, precision in ways
     ]
@@ -117,10 +126,10 @@ def test_a_build_of_another_class_or_scaled_on_other_images_is_a_candidate():
         device_class="box", runtime="openvino", precision="int8", images=digest_of(b"golden")
     )
     others = msgspec.structs.replace(key, images=digest_of(b"others"))
-    assert is_gated(key, [build], device_class="box")
-    assert not is_gated(key, [build], device_class="jetson")
-    assert not is_gated(others, [build], device_class="box")
-    assert is_gated(key, [msgspec.structs.replace(build, device_class="")], device_class="jetson")
+    assert find_gated(key, [build], device_class="box")
+    assert not find_gated(key, [build], device_class="jetson")
+    assert not find_gated(others, [build], device_class="box")
+    assert find_gated(key, [msgspec.structs.replace(build, device_class="")], device_class="jetson")
 
 
 def test_an_int8_build_scaled_on_the_devices_own_images_is_reported_and_not_used(
@@ -355,6 +364,20 @@ def test_a_build_that_was_never_gated_is_not_put_to_work(tmp_path, toy):
     choice = built(tmp_path, toy, "openvino", "fp32")
     model = load_model(started(tmp_path, toy, choice))
     assert "it is not gated for 'cpu'" in model.choice_problem
+
+
+def test_a_gated_build_is_held_to_what_the_gate_saw_of_it(tmp_path, toy):
+    install(tmp_path, toy)
+    first = toy.manifest.golden[0]
+    lie = msgspec.structs.replace(first, detections=[Detection(0, 0.9, 1, 1, 2, 2)])
+    vouch(tmp_path, toy, ("onnxruntime", "int8"), golden=[lie])
+    model = load_model(started(tmp_path, toy, built(tmp_path, toy, "onnxruntime", "int8")))
+    assert model.runtime.startswith("onnxruntime")
+    assert "fp32" in model.runtime
+    assert "does not run correctly here" in model.choice_problem
+    report = tuned(tmp_path, None, runtimes=["onnxruntime"], precisions=["int8"], rounds=1)
+    assert "does not run correctly here" in report.candidates[0].golden_problem
+    assert report.choice is None
 
 
 def test_a_library_of_another_version_makes_the_build_stale(tmp_path, proved):

@@ -61,16 +61,17 @@ def scaled_on(images: Iterable[str]) -> Digest:
     return digest_of("\n".join(sorted(images)).encode())
 
 
-def is_gated(key: BuildKey, gated: Iterable[GatedBuild], *, device_class: str) -> bool:
-    """Whether a build was proved for such devices; `gated` is what its owner signed.
+def find_gated(
+    key: BuildKey, gated: Iterable[GatedBuild], *, device_class: str
+) -> GatedBuild | None:
+    """The build that was proved for such devices, among what its owner signed; None if none was.
 
     ONNX Runtime on the processor with fp32 always was: it is what every evaluation measures.
     """
     if (key.runtime, key.precision) == ("onnxruntime", "fp32"):
-        return True
-    return any(
-        (one.runtime, one.precision) == (key.runtime, key.precision)
-        and one.device_class in ("", device_class)
-        and one.images == key.images
-        for one in gated
-    )
+        return GatedBuild(device_class="", runtime=key.runtime, precision=key.precision)
+    for one in gated:
+        same = (one.runtime, one.precision, one.images) == (key.runtime, key.precision, key.images)
+        if same and one.device_class in ("", device_class):
+            return one
+    return None

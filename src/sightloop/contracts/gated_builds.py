@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sightloop.contracts.bundle import Precision, RuntimeName
+from sightloop.contracts.bundle import GoldenImage, Precision, RuntimeName
 from sightloop.kernel.digests import Digest
 
 GATED_FIELD = "x-sightloop-gated"
@@ -29,6 +29,10 @@ class GatedBuild(msgspec.Struct, frozen=True, kw_only=True):
     images: Digest | None = None
     """Of the images that scaled it, see `builds.scaled_on`: other images make another build, which
     nobody judged. None where nothing is scaled."""
+    golden: list[GoldenImage] = []
+    """What the judged build itself reports in the bundle's golden images: a device must see this.
+    Empty where that is what the bundle promises. Eight bits lose nothing on the whole and yet move
+    some boxes further than two hosts may differ."""
 
 
 class GatedBundle(msgspec.Struct, frozen=True, kw_only=True):

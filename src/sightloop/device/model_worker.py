@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sightloop.contracts.builds import is_gated
+from sightloop.contracts.builds import find_gated
 from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
 from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.device.buffers import Buffers
@@ -157,7 +157,7 @@ def load_model(start: Start) -> Model:
         model_file = file_path(folder, bundle.model_file)
         detector = open_detector(model_file, bundle, threads=start.threads)
         runtime = f"{RUNTIME_NAME} fp32, {start.threads} thread(s)"
-        prove(detector, bundle, folder)
+        prove(detector, bundle, folder, golden=bundle.golden)
     return Model(
         bundle=bundle,
         detector=detector,
@@ -194,7 +194,8 @@ def open_chosen(
         return Chosen(None)
     key = choice.key
     words = f"{key.runtime} {key.runtime_version} {key.precision}, {choice.threads} thread(s)"
-    if not is_gated(key, gated, device_class=device_class):
+    build = find_gated(key, gated, device_class=device_class)
+    if build is None:
         return Chosen(None, problem=f"{words}: it is not gated for {device_class!r}")
     try:
         model_file = find_build(key, bundle, folder)
@@ -202,14 +203,16 @@ def open_chosen(
             key.runtime, model_file, threads=choice.threads, cache=model_file.parent
         )
         detector = detector_for(session, bundle)
-        prove(detector, bundle, folder)
+        prove(detector, bundle, folder, golden=build.golden or bundle.golden)
     except SightloopError as error:
         return Chosen(None, problem=f"{words}: {error.message}")
     return Chosen(detector, words)
 
 
-def prove(detector: Detector, bundle: Bundle, folder: Path) -> None:
-    """Warm the detector up and hold it to every golden image of the bundle.
+def prove(
+    detector: Detector, bundle: Bundle, folder: Path, *, golden: Sequence[GoldenImage]
+) -> None:
+    """Warm the detector up and hold it to every golden image.
 
     Raises:
         GoldenMismatch: this host sees something else than the file should.
@@ -217,8 +220,8 @@ def prove(detector: Detector, bundle: Bundle, folder: Path) -> None:
     shape = (bundle.input.height_px, bundle.input.width_px, 3)
     for _ in range(N_WARM_UP):
         detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
-    for golden in bundle.golden:
-        check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
+    for one in golden:
+        check_golden(detector, one, content=file_path(folder, one.file).read_bytes())
 
 
 def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightloop.contracts.bundle import RuntimeName
+from sightloop.contracts.bundle import GoldenImage, RuntimeName
 from sightloop.device.bundle_files import file_path, verify_bundle
 from sightloop.device.errors import GoldenMismatch
 from sightloop.device.model_worker import check_golden
@@ -35,6 +35,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     model_file: str
     runtime: RuntimeName
     threads: int
+    golden: list[GoldenImage] = []
+    """What the build was gated with; empty holds it to what the bundle promises."""
     seconds: float
     """How long to run after the warm-up; at least one image is run."""
 
@@ -65,7 +67,7 @@ def _measure(order: TrialOrder) -> TrialResult:
     detector = detector_for(session, bundle)
     contents = {one.file: file_path(folder, one.file).read_bytes() for one in bundle.golden}
     golden_problem = "" if contents else "the bundle has no golden images"
-    for golden in bundle.golden:
+    for golden in order.golden or bundle.golden:
         try:
             check_golden(detector, golden, content=contents[golden.file])
         except GoldenMismatch as mismatch:

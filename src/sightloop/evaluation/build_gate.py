@@ -38,8 +38,9 @@ class BuildRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How much AP50 it may lose to the released file, for certain."""
     min_agreement: Share = 0.99
     """Least share of detections that both find alike, of a build with fp32."""
-    min_agreement_int8: Share = 0.9
-    """The same of eight bits, which move scores."""
+    min_agreement_int8: Share = 0.7
+    """The same of eight bits, which move scores: 0.75 and 0.83 were measured where AP50 was equal
+    (docs/results/runtimes.md)."""
     min_images: Annotated[int, Meta(ge=1)] = 30
     min_objects: Annotated[int, Meta(ge=1)] = 30
     n_replicates: Annotated[int, Meta(ge=100, le=100_000)] = N_REPLICATES

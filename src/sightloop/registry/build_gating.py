@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from sightloop.contracts.builds import scaled_on
-from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.contracts.bundle import Bundle, GoldenImage, Precision, RuntimeName
 from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.datasets.branches import resolve_ref
 from sightloop.datasets.samples import find_samples
@@ -35,7 +35,9 @@ from sightloop.evaluation.services import (
 from sightloop.evaluation.values import Evaluation
 from sightloop.inference.building import build_into, needs_building, tensors_of
 from sightloop.inference.detector import Detector, detector_for
+from sightloop.inference.images import decode_picture
 from sightloop.inference.runtimes import installed_runtimes, open_session
+from sightloop.inference.seen import golden_image
 from sightloop.kernel.actors import Actor, Permission, require
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
@@ -156,6 +158,7 @@ class _Judging:
                 workspace, self._bundle, detectors.built, self._asked, self._call.progress
             )
             agreement = agreement_of(detectors.released, detectors.built, self._contents)
+            golden = self._golden(detectors.built) if precision == "int8" else []
         compared = {one.sample for one in self._released}
         return BuildVerdict(
             id=VerdictId(workspace.ids.new("verdict")),
@@ -177,8 +180,19 @@ class _Judging:
             ),
             evaluation=self._evaluation.id,
             n_devices=len(devices),
+            golden=golden,
             decided_at_ms=workspace.clock.now_ms(),
         )
+
+    def _golden(self, built: Detector) -> list[GoldenImage]:
+        """What the build reports in the golden images: what its devices must see."""
+        bundle, found = self._bundle, []
+        for one in bundle.golden:
+            content = self._workspace.blobs.read(bundle.file(one.file).digest)
+            picture = decode_picture(content, name=one.file)
+            seen = built.look(picture, shapes_from=bundle.thresholds.score)
+            found.append(golden_image(one.file, seen, bundle.thresholds))
+        return found
 
     @contextmanager
     def _opened(self, runtime: RuntimeName, precision: Precision) -> Iterator[_Detectors]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from sightloop.contracts.bundle import Precision, RuntimeName
+from sightloop.contracts.bundle import GoldenImage, Precision, RuntimeName
 from sightloop.contracts.gated_builds import GatedBuild, GatedBundle
 from sightloop.evaluation.gate import Verdict
 from sightloop.kernel.database import Tx, metadata
@@ -58,6 +58,8 @@ class BuildVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Of the released file, which it was held to."""
     n_devices: int
     """Devices whose report counted."""
+    golden: list[GoldenImage] = []
+    """What the build reports in the golden images, where that is not what the bundle promises."""
     decided_at_ms: int
 
     @property
@@ -68,6 +70,7 @@ class BuildVerdict(msgspec.Struct, frozen=True, kw_only=True):
             runtime=self.runtime,
             precision=self.precision,
             images=self.images,
+            golden=self.golden,
         )
 
 
