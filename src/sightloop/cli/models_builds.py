@@ -27,7 +27,7 @@ def gate_builds(
         str, typer.Option(help="fp32, int8, with a comma; both unless given.")
     ] = "",
     ref: Annotated[str, typer.Option("--data", help="Branch or commit to judge on.")] = "main",
-    max_loss: Annotated[float, typer.Option(help="AP50 that a build may lose.")] = 0.01,
+    max_loss: Annotated[float, typer.Option(help="AP50 that a build may lose.")] = 0.02,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
 ) -> None:
     """Judge other ways to run a version, and let devices know which passed.

@@ -34,7 +34,7 @@ _SEED = 0
 class BuildRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a build must fulfil. Losses and agreements are shares, 0 to 1."""
 
-    max_loss: Share = 0.01
+    max_loss: Share = 0.02
     """How much AP50 it may lose to the released file, for certain."""
     min_agreement: Share = 0.99
     """Least share of detections that both find alike, of a build with fp32."""

@@ -13,7 +13,9 @@ from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.evaluation.build_gate import DeviceWord
 from sightloop.fleet import store
 from sightloop.fleet.update_repository import publish
-from sightloop.kernel.actors import Permission, require
+from sightloop.kernel.actors import Permission, require, step_actor
+from sightloop.kernel.steps import Outcome, Step
+from sightloop.kernel.worker import Interrupted, StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store as registry
 from sightloop.registry.build_gating import GateBuilds, judge_builds
@@ -58,6 +60,24 @@ def gate_builds(workspace: Workspace, call: Call, request: GateBuilds) -> Builds
         write_owner_metadata(workspace, folder, version.model, [signer], lifetimes=Lifetimes())
     publish(workspace)
     return BuildsGated(version=version, verdicts=verdicts, is_published=True)
+
+
+def gate_builds_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome:
+    """Step handler of `gate_builds`; inputs are the request's fields.
+
+    Raises:
+        Interrupted: the worker was told to stop.
+    """
+
+    def watch(what: str, done: int, total: int) -> None:
+        if control.should_stop:
+            raise Interrupted(key=step.key)
+        control.progress(what, done, total)
+
+    # Repeatable as a whole, so it needs no record of its own in the step's last transaction.
+    request = msgspec.convert(step.inputs, GateBuilds)
+    done = gate_builds(workspace, Call(step_actor(step.name), watch), request)
+    return Outcome({"outcomes": [one.verdict.outcome for one in done.verdicts]})
 
 
 class _Words:
