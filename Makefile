@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+SAME_RUNTIME := onnxruntime==1.32.0 opencv-python-headless==5.0.0.93
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements/all.txt requirements/uv.txt
 export UV_LINK_MODE ?= hardlink
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential bench-mlflow-flavours check format lint types requirements clean
+.PHONY: help setup demo test bench-data bench-tracking bench-check-ins bench-mlflow-differential bench-mlflow-flavours bench-serving soak fuzz check format lint types requirements clean
 
 help:            ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
@@ -68,6 +69,32 @@ bench-mlflow-differential: setup .bench/mlflow/.ready ## compare our MLflow answ
 
 bench-mlflow-flavours: setup .bench/flavours/.ready ## run MLflow's flavours against our server and theirs (about 15 minutes; needs the network once)
 	$(BIN)/python -m bench.mlflow_flavours .bench/flavours/bin
+
+.bench/litserve/.ready:
+	$(BIN)/uv venv --quiet .bench/litserve
+	$(BIN)/uv pip install --quiet --python .bench/litserve/bin/python litserve==0.2.19 $(SAME_RUNTIME)
+	@touch $@
+
+.bench/bentoml/.ready:
+	$(BIN)/uv venv --quiet .bench/bentoml
+	$(BIN)/uv pip install --quiet --python .bench/bentoml/bin/python bentoml==1.4.40 $(SAME_RUNTIME)
+	@touch $@
+
+# Its worker processes do not start with newer releases of uvloop.
+.bench/mlserver/.ready:
+	$(BIN)/uv venv --quiet .bench/mlserver
+	$(BIN)/uv pip install --quiet --python .bench/mlserver/bin/python mlserver==1.7.1 'uvloop<0.22' $(SAME_RUNTIME)
+	@touch $@
+
+bench-serving: setup .bench/litserve/.ready .bench/bentoml/.ready .bench/mlserver/.ready ## measure serving beside LitServe, BentoML and MLServer, and 500 swaps (about 40 minutes; needs the network once)
+	$(BIN)/python -m bench.serving $(ARGS)
+
+soak: setup      ## the long forms of tests (ARGS="NAME" runs one)
+	$(BIN)/python -m bench.soak $(ARGS)
+
+fuzz: setup      ## every parser of the device and its HTTP interface, for minutes
+	SIGHTLOOP_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout 3600 tests/device/test_fuzz.py
+	SIGHTLOOP_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -q --timeout 3600 tests/device/test_openapi.py
 
 clean:           ## remove what set-up and tests made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis sightloop-demo

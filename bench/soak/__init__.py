@@ -1,1 +1,1 @@
-"""Long forms of tests of endurance: `make soak`."""
+"""Long forms of tests whose short forms are in the suite; one module each, for `make soak`."""

@@ -247,7 +247,7 @@ def test_the_status_counts_requests_but_not_what_clients_got_wrong_as_failed(ser
 def test_the_page_shows_what_runs(serving):
     page = serving.ask("GET", "/").body.decode()
     assert "<td>blobs@7" in page
-    assert "<td>side<td>none" in page
+    assert "<td>side</td><td>none</td>" in page
 
 
 def test_an_agent_logs_events_with_fields(serving):

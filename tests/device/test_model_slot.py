@@ -104,7 +104,7 @@ def test_only_the_image_that_was_looked_at_is_held_against_a_lost_worker():
     async def test(slot: ModelSlot) -> None:
         poison, innocent = request(1), request(2)
         for _ in range(MOST_SENDS):
-            slot.lost(a_worker(slot), [poison, innocent])
+            slot.lost(a_worker(slot), [poison, innocent], [poison])
             slot._waiting.clear()
         with pytest.raises(WorkerLost, match=f"{MOST_SENDS} workers ended") as caught:
             await poison.answer
@@ -119,7 +119,7 @@ def test_requests_of_a_lost_worker_come_before_those_that_came_later():
     async def test(slot: ModelSlot) -> None:
         first, second, later = request(1), request(2), request(3)
         slot._waiting.append(later)
-        slot.lost(a_worker(slot), [first, second])
+        slot.lost(a_worker(slot), [first, second], [first])
         assert [one.id for one in slot._waiting] == [1, 2, 3]
         assert slot.n_resent == 2
 

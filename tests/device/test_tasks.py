@@ -43,7 +43,7 @@ def laid_out(folder: Path, manifest: Bundle, files: dict[str, bytes]) -> Start:
     (folder / "bundle.json").write_bytes(content)
     return Start(
         folder=str(folder), bundle=digest_of(content), threads=1, max_pixels=10**6, strata=[],
-        redaction="", n_buffers=1, buffer_bytes=1,
+        redaction="", max_batch=1, background=False, n_buffers=1, buffer_bytes=1,
     )  # fmt: skip
 
 

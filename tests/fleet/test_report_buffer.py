@@ -21,7 +21,7 @@ def buffer(workspace):
 @pytest.fixture
 def n_commits(workspace):
     counted = []
-    event.listen(workspace.db._engine, "commit", lambda _: counted.append(1))
+    event.listen(workspace.db._backend.writing, "commit", lambda _: counted.append(1))
     return lambda: len(counted)
 
 

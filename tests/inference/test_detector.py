@@ -169,3 +169,28 @@ def test_a_blob_model_of_equal_parts_has_equal_bytes(tmp_path):
     for name in ("first", "second"):
         write_blob_model(tmp_path / name, classes=CLASSES, gains=[1, 2, 3])
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_a_model_that_takes_several_sees_in_each_what_it_sees_alone(tmp_path):
+    path = tmp_path / "several.onnx"
+    write_blob_model(path, classes=CLASSES, size_px=96, takes_several=True)
+    detector = open_model(path, thresholds=THRESHOLDS, threads=1)
+    rng = np.random.default_rng(5)
+    contents = [draw_blob_image(rng, n_classes=3, size_px=96).content for _ in range(5)]
+    pictures = [decode_picture(content, name="drawn") for content in contents]
+    assert detector.facts.takes_several
+    for picture, seen in zip(pictures, detector.look_at_several(pictures), strict=True):
+        wanted = detector.look(picture).detections
+        assert [one.class_index for one in seen.detections] == [one.class_index for one in wanted]
+        for one, other in zip(seen.detections, wanted, strict=True):
+            assert (one.x1, one.y2, one.score) == pytest.approx((other.x1, other.y2, other.score))
+
+
+def test_a_model_that_takes_one_looks_at_several_one_by_one(detector):
+    rng = np.random.default_rng(5)
+    pictures = [
+        decode_picture(draw_blob_image(rng, n_classes=3, size_px=96).content, name="drawn")
+        for _ in range(3)
+    ]
+    assert not detector.facts.takes_several
+    assert detector.look_at_several(pictures) == [detector.look(one) for one in pictures]

@@ -10,7 +10,7 @@ import msgspec
 
 from sightloop.device import launcher, tuf_client
 from sightloop.device.agent import run_agent
-from sightloop.device.settings import AgentSettings, parse_stream, settings_for
+from sightloop.device.settings import AgentSettings, parse_shadow, parse_stream, settings_for
 from sightloop.device.usb_update import update_from
 from sightloop.kernel.clock import SystemClock
 from sightloop.kernel.errors import SightloopError
@@ -28,6 +28,10 @@ _FLAGS = {
     "max_pixels": "largest picture decoded",
     "max_buffered_bytes": "memory for all bodies together",
     "max_waiting": "requests that may wait for a worker",
+    "queue_timeout_s": "seconds a request may wait for a worker",
+    "max_batch": "images in one run of a model that takes several",
+    "batch_delay_s": "seconds a batch that is not full waits for more",
+    "max_growth_bytes": "memory a worker may gain before it is replaced",
     "body_deadline_s": "seconds in which a body must arrive",
     "answer_deadline_s": "seconds after which a request is given up",
     "hang_deadline_s": "silence after which a busy worker is replaced",
@@ -48,6 +52,9 @@ def main(arguments: list[str]) -> int:
         streams = [parse_stream(text) for text in given.pop("stream") or []]
         if streams:
             given["streams"] = [msgspec.structs.asdict(stream) for stream in streams]
+        shadows = [parse_shadow(text) for text in given.pop("shadow") or []]
+        if shadows:
+            given["shadows"] = [msgspec.structs.asdict(shadow) for shadow in shadows]
         settings = settings_for(home, given)
     except SightloopError as error:
         sys.stderr.write(f"{error.code} {error.message}\n")
@@ -101,6 +108,19 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="a camera: its name, its slot (main), and the slice whose reference fits it; "
         "may be given several times",
+    )
+    parser.add_argument(
+        "--shadow",
+        action="append",
+        metavar="SLOT=CHALLENGER[:SHARE]",
+        default=None,
+        help="let the version in slot CHALLENGER look at a share of SLOT's requests (0.1), "
+        "without affecting an answer; may be given several times",
+    )
+    parser.add_argument(
+        "--triton-metrics",
+        action=argparse.BooleanOptionalAction,
+        help="repeat the metrics under Triton's names",
     )
     defaults = msgspec.structs.asdict(AgentSettings(home=""))
     for name, meaning in _FLAGS.items():

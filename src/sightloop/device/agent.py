@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from sightloop.contracts.assignment import SignedAssignment
 from sightloop.contracts.check_in import CheckIn, SlotReport, StreamPolicy
@@ -37,9 +38,13 @@ from sightloop.device.intake import Intake
 from sightloop.device.launcher import RESTART
 from sightloop.device.listener import open_listener, url_of
 from sightloop.device.log import Log
+from sightloop.device.metrics_route import Metrics
 from sightloop.device.model_slot import ModelSlot
 from sightloop.device.oip_routes import OipRoutes
+from sightloop.device.openapi import openapi_document
 from sightloop.device.outbox import Outbox
+from sightloop.device.page import PageRoutes
+from sightloop.device.predict_route import PredictRoute
 from sightloop.device.recorder import Recorder
 from sightloop.device.repeating import RepeatingThread
 from sightloop.device.server_link import ServerLink
@@ -229,7 +234,14 @@ class Agent:
             clock=self._clock,
             status=self._status,
         )
-        return make_app(front, OipRoutes(front).routes())
+        routes = [
+            *PredictRoute(front).routes(),
+            *OipRoutes(front).routes(),
+            *PageRoutes(front).routes(),
+            *Metrics(front).routes(),
+            Route("/openapi.json", openapi_document),
+        ]
+        return make_app(front, routes)
 
     async def _tick(self) -> None:
         """Housekeeping that no request triggers; a bug in it must not end it."""

@@ -392,6 +392,18 @@ class SlowBody(BadInput):
         )
 
 
+class NotDrawn(BadInput):
+    """The image was answered, but no picture of the answer can be given."""
+
+    code = "DEV-055"
+    http_status = 422
+
+    def __init__(self, *, problem: str) -> None:
+        super().__init__(
+            f"the answer cannot be drawn: {problem}; ask without drawn=1", problem=problem
+        )
+
+
 class MalformedBody(BadInput):
     """The body is not what its headers say."""
 
@@ -431,6 +443,18 @@ class DeadlinePassed(Unavailable):
 
     def __init__(self, *, limit_s: float) -> None:
         super().__init__(f"no answer within {limit_s:g} s; repeat the request", limit_s=limit_s)
+
+
+class WaitedTooLong(Unavailable):
+    """The request waited for a worker until its time was up; nobody looked at it."""
+
+    code = "DEV-068"
+
+    def __init__(self, *, limit_s: float) -> None:
+        super().__init__(
+            f"no worker was free within {limit_s:g} s; send fewer at once and repeat this one",
+            limit_s=limit_s,
+        )
 
 
 class NoModelYet(Unavailable):

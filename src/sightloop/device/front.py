@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sightloop.contracts.check_in import StreamDeclaration
 from sightloop.device.bodies import Bodies
-from sightloop.device.errors import UnknownStream, WrongMediaType
-from sightloop.device.image_request import ImageRequest, Prediction
+from sightloop.device.errors import UnknownStream
+from sightloop.device.image_request import Drawing, ImageRequest, Prediction
+from sightloop.device.live import Live
 from sightloop.device.model_slot import ModelSlot
-from sightloop.device.multipart import image_part
-from sightloop.device.page import page_of
-from sightloop.device.predict import MEDIA_TYPES, WANTED, drawn_image, reply_of
 from sightloop.device.recorder import Recorder
 from sightloop.device.settings import NO_STREAM, AgentSettings
+from sightloop.device.shadow import Shadows
 from sightloop.device.state import Installed
 from sightloop.device.status import AgentStatus
 from sightloop.kernel.clock import Clock
@@ -34,12 +35,13 @@ _UNREAD = frozenset({408, 413, 415})
 """After these the rest of the body may still be on its way: the connection is not used again."""
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """A prediction, for which stream, and how long it took."""
+class Answered(NamedTuple):
+    """A prediction, for which stream, how long it took, and the picture of it if one was wanted."""
 
     prediction: Prediction
     stream: str
     duration_ms: float
+    drawing: Drawing | None
 
 
 class Front:
@@ -54,7 +56,10 @@ class Front:
         clock: Clock,
         status: Callable[[], AgentStatus],
     ) -> None:
+        self.settings = settings
         self.slots = slots
+        self.live = Live(clock)
+        self.shadows = Shadows(settings, slots, clock=clock, rng=random.Random())
         self.bodies = Bodies(settings)
         self.status = status
         self._streams = {stream.name: stream for stream in settings.streams}
@@ -86,8 +91,12 @@ class Front:
         *,
         group: str,
         pinned: Installed | None = None,
+        timeout_s: float | None = None,
+        drawn: bool = False,
     ) -> Answered:
         """What the stream's slot finds in the image. Raises what `ModelSlot.ask` raises."""
+        loop = asyncio.get_running_loop()
+        is_watched = self.live.wants(stream.name)
         request = ImageRequest(
             id=next(self._numbers),
             content=content,
@@ -97,53 +106,37 @@ class Front:
             draws=self._recorder.draw(stream),
             admitted_at_ms=self._clock.now_ms(),
             admitted_s=self._clock.monotonic_s(),
-            answer=asyncio.get_running_loop().create_future(),
+            answer=loop.create_future(),
+            drawn=loop.create_future() if drawn or is_watched else None,
+            timeout_s=timeout_s,
         )
         prediction = await self.slots[stream.slot].ask(request)
         duration_ms = 1000 * (self._clock.monotonic_s() - request.admitted_s)
-        return Answered(prediction, stream.name, duration_ms)
-
-    async def predict(self, request: Request) -> Response:
-        """`POST /predict?stream=&group=&drawn=`; with `drawn=1` a JPEG with the answer in it."""
-        content_type = request.headers.get("content-type", "")
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type != "multipart/form-data" and media_type not in MEDIA_TYPES:
-            raise WrongMediaType(media_type=media_type, wanted=WANTED)
-        stream = self.stream(request.query_params.get("stream", ""))
-        async with self.bodies.read(request) as body:
-            if media_type == "multipart/form-data":
-                body = image_part(body, content_type=content_type)
-            group = request.query_params.get("group", "")
-            answered = await self.answer(body, stream, group=group)
-            if request.query_params.get("drawn", "") in ("1", "true"):
-                drawn = await asyncio.to_thread(drawn_image, body, answered.prediction)
-                return Response(drawn, media_type="image/jpeg")
-        return json_response(
-            reply_of(answered.prediction, stream=answered.stream, duration_ms=answered.duration_ms)
-        )
+        self.shadows.offer(request, prediction, number=next(self._numbers))
+        if request.drawn is not None and is_watched:
+            self.live.expect(request.drawn, stream.name, prediction, duration_ms=duration_ms)
+        drawing = None
+        if request.drawn is not None and drawn:
+            # A worker that hangs over it is ended, which sets it. Shielded: whoever watches may be
+            # waiting for the same picture when this client leaves.
+            drawing = await asyncio.shield(request.drawn)
+        return Answered(prediction, stream.name, duration_ms, drawing)
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - a route's form
         """`GET /health`."""
         return json_response(self.status())
 
-    async def page(self, request: Request) -> Response:  # noqa: ARG002 - a route's form
-        """`GET /`."""
-        return HTMLResponse(page_of(self.status()))
-
 
 def make_app(front: Front, routes: list[Route]) -> Starlette:
     """The ASGI application: the front's own routes and the given ones."""
-    own = [
-        Route("/", front.page),
-        Route("/health", front.health),
-        Route("/predict", front.predict, methods=["POST"]),
-    ]
+    own = [Route("/health", front.health)]
     return Starlette(
         routes=[*own, *routes],
         exception_handlers={
             SightloopError: _told(_our_error),
             HTTPException: _told(_http_error),
             ClientDisconnect: _told(lambda _: Response(status_code=400)),
+            Exception: _told(_bug),
         },
     )
 
@@ -153,7 +146,9 @@ def json_response(record: msgspec.Struct, *, status: int = 200) -> Response:
     return Response(msgspec.json.encode(record), status, media_type=_JSON)
 
 
-class _Problem(msgspec.Struct, frozen=True):
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong, in one line, and its stable code."""
+
     error: str
     code: str
 
@@ -169,7 +164,9 @@ def _told(
 
 def _our_error(error: Exception) -> Response:
     assert isinstance(error, SightloopError), "registered for these"
-    response = json_response(_Problem(error.message, error.code), status=error.http_status)
+    response = json_response(
+        Problem(_one_line(error.message), error.code), status=error.http_status
+    )
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if error.http_status in _UNREAD:
@@ -179,4 +176,16 @@ def _our_error(error: Exception) -> Response:
 
 def _http_error(error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for these"
-    return json_response(_Problem(error.detail, "DEV-000"), status=error.status_code)
+    response = json_response(Problem(error.detail, "DEV-000"), status=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    """Starlette raises it once more after this answer, so that the log holds it whole."""
+    message = f"the agent made a mistake ({type(error).__name__}); its log says more"
+    return json_response(Problem(message, "DEV-000"), status=500)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

@@ -28,6 +28,14 @@ class Prediction:
     """Of every class, of a model that classifies."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The image with the answer in it, as a JPEG file; without, the reason why not."""
+
+    jpeg: bytes
+    problem: str
+
+
 @dataclass(slots=True)
 class ImageRequest:
     """An image that waits for its answer, then for its bookkeeping."""
@@ -42,5 +50,13 @@ class ImageRequest:
     admitted_at_ms: int
     admitted_s: float
     answer: asyncio.Future[Prediction]
+    drawn: asyncio.Future[Drawing] | None = None
+    """Set after the answer, where somebody wants to see it."""
+    timeout_s: float | None = None
+    """How long the client lets it wait for a worker; None leaves it to the settings."""
+    sent_s: float | None = None
+    """When a worker got it last; None while it waits."""
+    alone: bool = False
+    """Whether it is looked at without others: a worker was lost over it and its companions."""
     n_sends: int = 0
     """How many workers were lost while they looked at it."""

@@ -33,6 +33,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     strata: list[str]
     """Of the streams it will serve: only their reference ranks are of interest."""
     redaction: str
+    max_batch: int
+    """Images that may come at once, where the model takes several."""
+    background: bool
+    """Give way to everything else on this machine: nobody waits for these answers."""
     n_buffers: int
     buffer_bytes: int
     choice: Choice | None = None
@@ -50,6 +54,14 @@ class Look(msgspec.Struct, frozen=True, tag=True):
     n_bytes: int
     stratum: str
     """Of the stream it came from, whose looks it is compared with."""
+    draws_answer: bool = False
+    """Whether somebody wants to see the image with the answer in it."""
+
+
+class LookTogether(msgspec.Struct, frozen=True, tag=True):
+    """Find objects in all of these, in one run of the model; each gets a message of its own."""
+
+    looks: list[Look]
 
 
 class Redact(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +76,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """Finish what was asked before, then end."""
 
 
-ToWorker = Start | Look | Redact | Stop
+ToWorker = Start | Look | LookTogether | Redact | Stop
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -72,6 +84,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     task: Task
     class_names: list[str]
+    takes_several: bool
+    """Whether the model looks at several images in one run."""
     reference: ReferenceFacts
     runtime: str
     """What runs the model, in words."""
@@ -98,6 +112,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Shape i belongs to detection i; none of a task without."""
     probabilities: list[float]
     """Of every class, of a model that classifies."""
+
+
+class Drawn(msgspec.Struct, frozen=True, tag=True):
+    """The buffer now holds a JPEG with the answer in it; or nothing, for the reason given."""
+
+    id: int
+    n_bytes: int
+    problem: str
 
 
 class NotAnswered(msgspec.Struct, frozen=True, tag=True):
@@ -136,7 +158,9 @@ class RedactionFailed(msgspec.Struct, frozen=True, tag=True):
     problem: str
 
 
-FromWorker = Ready | CannotStart | Answer | NotAnswered | Observed | Redacted | RedactionFailed
+FromWorker = (
+    Ready | CannotStart | Answer | Drawn | NotAnswered | Observed | Redacted | RedactionFailed
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

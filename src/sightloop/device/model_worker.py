@@ -30,9 +30,11 @@ from sightloop.device.golden import golden_difference
 from sightloop.device.messages import (
     Answer,
     CannotStart,
+    Drawn,
     Frames,
     FromWorker,
     Look,
+    LookTogether,
     NotAnswered,
     Observed,
     Ready,
@@ -47,7 +49,7 @@ from sightloop.device.messages import (
 )
 from sightloop.device.tuned import Choice
 from sightloop.device.windows import MeasureFacts, ReferenceFacts, on_grid
-from sightloop.inference.containers import read_outline
+from sightloop.inference.containers import Outline, read_outline
 from sightloop.inference.descriptor import descriptor
 from sightloop.inference.detector import Detector, detector_for, open_detector, reported
 from sightloop.inference.errors import UnreadableImage
@@ -57,6 +59,7 @@ from sightloop.inference.measures import MEASURES, measure
 from sightloop.inference.novelty import NOVELTY, Looks, novelty
 from sightloop.inference.runtime import RUNTIME_NAME
 from sightloop.inference.runtimes import open_session
+from sightloop.inference.seen import Seen
 from sightloop.inference.uncertainty import uncertainty
 from sightloop.kernel.errors import Damaged, SightloopError
 
@@ -90,6 +93,8 @@ def main(arguments: list[str]) -> int:
     start = next(messages, None)
     if not isinstance(start, Start):
         return 1  # The supervisor died before it said what this worker is for.
+    if start.background:
+        os.nice(_MOST_NICE)
     buffers = Buffers(start.n_buffers, start.buffer_bytes, descriptor=int(arguments[1]))
     try:
         model = load_model(start)
@@ -104,13 +109,17 @@ def main(arguments: list[str]) -> int:
             runtime=model.runtime,
             choice_problem=model.choice_problem,
             class_names=model.bundle.class_names,
+            takes_several=model.detector.facts.takes_several,
             reference=reference_facts(model.bundle, strata=start.strata),
         )
     )
+    looking = Looking(buffers, channel, redaction=redaction, max_pixels=start.max_pixels)
     for message in messages:
         match message:
             case Look():
-                _look(model, message, buffers, channel, max_pixels=start.max_pixels)
+                looking(model, [message])
+            case LookTogether():
+                looking(model, message.looks)
             case Redact():
                 channel.send(_redacted(redaction, message, buffers))
             case Stop():
@@ -157,7 +166,7 @@ def load_model(start: Start) -> Model:
         model_file = file_path(folder, bundle.model_file)
         detector = open_detector(model_file, bundle, threads=start.threads)
         runtime = f"{RUNTIME_NAME} fp32, {start.threads} thread(s)"
-        prove(detector, bundle, folder, golden=bundle.golden)
+        prove(detector, bundle, folder, golden=bundle.golden, max_batch=start.max_batch)
     return Model(
         bundle=bundle,
         detector=detector,
@@ -210,7 +219,12 @@ def open_chosen(
 
 
 def prove(
-    detector: Detector, bundle: Bundle, folder: Path, *, golden: Sequence[GoldenImage]
+    detector: Detector,
+    bundle: Bundle,
+    folder: Path,
+    *,
+    golden: Sequence[GoldenImage],
+    max_batch: int = 1,
 ) -> None:
     """Warm the detector up and hold it to every golden image.
 
@@ -218,8 +232,11 @@ def prove(
         GoldenMismatch: this host sees something else than the file should.
     """
     shape = (bundle.input.height_px, bundle.input.width_px, 3)
+    grey = np.full(shape, bundle.input.pad_value, np.uint8)
     for _ in range(N_WARM_UP):
-        detector.detect(np.full(shape, bundle.input.pad_value, np.uint8))
+        detector.detect(grey)
+    if detector.facts.takes_several:
+        detector.look_at_several([grey] * max_batch)
     for one in golden:
         check_golden(detector, one, content=file_path(folder, one.file).read_bytes())
 
@@ -297,28 +314,99 @@ def load_redaction(entry: str) -> Redaction | None:
     return checked
 
 
-def _look(model: Model, look: Look, buffers: Buffers, channel: Channel, *, max_pixels: int) -> None:
-    content = buffers.read(look.buffer, look.n_bytes)
-    try:
-        picture = _decode(content, max_pixels=max_pixels)
-        seen = model.detector.look(picture)
-    except SightloopError as error:
+class _Decoded(NamedTuple):
+    look: Look
+    content: bytes
+    picture: Picture
+
+
+class Looking:
+    """Answers images, several at once where the model can."""
+
+    def __init__(
+        self, buffers: Buffers, channel: Channel, *, redaction: Redaction | None, max_pixels: int
+    ) -> None:
+        self._buffers = buffers
+        self._channel = channel
+        self._redaction = redaction
+        self._max_pixels = max_pixels
+
+    def __call__(self, model: Model, looks: list[Look]) -> None:
+        """Answer each, in their order; no more than `max_pixels` are decoded at a time."""
+        together: list[_Decoded] = []
+        n_pixels = 0
+        for look in looks:
+            try:
+                content = self._buffers.read(look.buffer, look.n_bytes)
+                outline = _outline(content, max_pixels=self._max_pixels)
+                n_more = outline.width_px * outline.height_px
+                if together and n_pixels + n_more > self._max_pixels:
+                    self._answer(model, together)
+                    together, n_pixels = [], 0
+                together.append(_Decoded(look, content, decode_picture(content, name="sent")))
+                n_pixels += n_more
+            except SightloopError as error:
+                self._refuse(look, error)
+        if together:
+            self._answer(model, together)
+
+    def _answer(self, model: Model, together: list[_Decoded]) -> None:
+        try:
+            all_seen = model.detector.look_at_several([one.picture for one in together])
+        except SightloopError as error:
+            for one in together:
+                self._refuse(one.look, error)
+            return
+        answered = []
+        for one, seen in zip(together, all_seen, strict=True):
+            if isinstance(seen, SightloopError):
+                self._refuse(one.look, seen)
+            else:
+                self._channel.send(_answer_of(model, one, seen))
+                answered.append((one, seen))
+        for one, seen in answered:  # every client has its answer before anything else is done
+            if one.look.draws_answer:
+                self._channel.send(self._drawn(model, one, seen))
+            self._channel.send(_observed(model, one.look, one.picture, seen.detections))
+
+    def _refuse(self, look: Look, error: SightloopError) -> None:
         unreadable = isinstance(error, UnreadableImage)
-        channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
-        return
-    height_px, width_px = picture.shape[:2]
+        self._channel.send(NotAnswered(look.id, unreadable=unreadable, problem=error.message))
+
+    def _drawn(self, model: Model, one: _Decoded, seen: Seen) -> Drawn:
+        """The answer in the picture, which was redacted before if anything has to be."""
+        from sightloop.inference.drawing import draw, encode_jpeg  # only who looks pays for it
+
+        picture = one.picture
+        if self._redaction is not None:
+            try:
+                picture = decode_picture(
+                    _redacted_image(self._redaction, one.content), name="drawn"
+                )
+            except Exception as error:  # noqa: BLE001 - the hook is not ours: nothing is shown
+                return Drawn(one.look.id, 0, f"it could not be redacted: {error}")
+            if picture.shape != one.picture.shape:
+                return Drawn(one.look.id, 0, "its redacted form has another size")
+        told = reported(seen.detections, model.bundle.thresholds)
+        shown = Seen(told, seen.shapes[: len(told)], seen.probabilities)
+        jpeg = encode_jpeg(draw(picture, shown, model.bundle.class_names))
+        if len(jpeg) > self._buffers.size_bytes:
+            return Drawn(one.look.id, 0, f"as a JPEG it has {len(jpeg)} bytes, more than fit")
+        self._buffers.write(one.look.buffer, jpeg)
+        return Drawn(one.look.id, len(jpeg), "")
+
+
+def _answer_of(model: Model, one: _Decoded, seen: Seen) -> Answer:
+    height_px, width_px = one.picture.shape[:2]
     told = reported(seen.detections, model.bundle.thresholds)
-    channel.send(
-        Answer(
-            id=look.id,
-            width_px=width_px,
-            height_px=height_px,
-            detections=told,
-            shapes=list(seen.shapes[: len(told)]),
-            probabilities=list(seen.probabilities),
-        )
+    return Answer(
+        id=one.look.id,
+        width_px=width_px,
+        height_px=height_px,
+        detections=told,
+        shapes=list(seen.shapes[: len(told)]),
+        probabilities=list(seen.probabilities),
     )
-    channel.send(_observed(model, look, picture, seen.detections))
 
 
 def _blame_of(error: SightloopError) -> Blame:
@@ -327,14 +415,14 @@ def _blame_of(error: SightloopError) -> Blame:
     return "settings" if isinstance(error, BadRedaction) else "bundle"
 
 
-def _decode(content: bytes, *, max_pixels: int) -> Picture:
+def _outline(content: bytes, *, max_pixels: int) -> Outline:
     outline = read_outline(content, name="sent")
     n_pixels = outline.width_px * outline.height_px
     if n_pixels > max_pixels:
         raise UnreadableImage(
             name="sent", problem=f"has {n_pixels} pixels, more than the {max_pixels} allowed here"
         )
-    return decode_picture(content, name="sent")
+    return outline
 
 
 def _observed(model: Model, look: Look, picture: Picture, detections: list[Detection]) -> Observed:
@@ -358,13 +446,20 @@ def _redacted(
 ) -> Redacted | RedactionFailed:
     assert redaction is not None, "the supervisor asks only when a hook is set"
     try:
-        content = redaction(buffers.read(message.buffer, message.n_bytes))
+        content = _redacted_image(redaction, buffers.read(message.buffer, message.n_bytes))
     except Exception as error:  # noqa: BLE001 - the hook is not ours, and its image is not kept
         return RedactionFailed(message.id, f"{type(error).__name__}: {error}")
-    if not isinstance(content, bytes) or not 0 < len(content) <= buffers.size_bytes:
+    if not 0 < len(content) <= buffers.size_bytes:
         return RedactionFailed(message.id, "the hook returned no image of a size that fits")
     buffers.write(message.buffer, content)
     return Redacted(message.id, len(content))
+
+
+def _redacted_image(redaction: Redaction, content: bytes) -> bytes:
+    redacted = redaction(content)
+    if not isinstance(redacted, bytes):
+        raise TypeError("the hook returned no bytes")
+    return redacted
 
 
 def _end_with_parent() -> None:
@@ -379,6 +474,7 @@ def _end_with_parent() -> None:
 
 
 _PR_SET_PDEATHSIG = 1
+_MOST_NICE = 19
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

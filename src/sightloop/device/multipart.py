@@ -1,4 +1,4 @@
-"""Finding the one image in a `multipart/form-data` body. Pure.
+"""Finding the images in a `multipart/form-data` body. Pure.
 
 Browsers and `curl -F image=@photo.jpg` send these. The body is in memory already and bounded, so
 this reads it in one go and never writes a temporary file.
@@ -7,17 +7,30 @@ this reads it in one go and never writes a temporary file.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from sightloop.device.errors import MalformedBody
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;]{1,70}))', re.IGNORECASE)
 
 
-def image_part(body: bytes, *, content_type: str) -> bytes:
-    """The bytes of the first part that is a file.
+MOST_FILES = 64
+_NAME = re.compile(rb'[; ]name="([^"]{0,200})"', re.IGNORECASE)
+
+
+class FilePart(NamedTuple):
+    """A part that is a file."""
+
+    name: str
+    """Of the field."""
+    content: bytes
+
+
+def file_parts(body: bytes, *, content_type: str) -> list[FilePart]:
+    """The parts that are files, in their order; at least one.
 
     Raises:
-        MalformedBody: there is no boundary, no file, or the last part is cut off.
+        MalformedBody: there is no boundary, no file or too many, or the last part is cut off.
     """
     found = _BOUNDARY.search(content_type)
     if found is None:
@@ -28,11 +41,17 @@ def image_part(body: bytes, *, content_type: str) -> bytes:
     pieces = (b"\r\n" + body).split(b"\r\n" + delimiter)
     if len(pieces) < 3 or not pieces[-1].startswith(b"--"):
         raise MalformedBody(problem="the multipart body is cut off before its last boundary")
+    files = []
     for piece in pieces[1:-1]:
         header, blank, content = piece.partition(b"\r\n\r\n")
         if blank and _is_file(header):
-            return content
-    raise MalformedBody(problem="no part of the multipart body is a file")
+            name = _NAME.search(header)
+            files.append(FilePart(name[1].decode(errors="replace") if name else "", content))
+    if not files:
+        raise MalformedBody(problem="no part of the multipart body is a file")
+    if len(files) > MOST_FILES:
+        raise MalformedBody(problem=f"it has {len(files)} files; send {MOST_FILES} at most")
+    return files
 
 
 def _is_file(header: bytes) -> bool:

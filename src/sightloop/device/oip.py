@@ -80,6 +80,8 @@ class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Names in the order asked for, and whether each should come in the binary form."""
     stream: str
     group: str
+    timeout_s: float | None
+    """How long it may wait for a worker; Triton's parameter `timeout`, in microseconds."""
 
 
 class InferReply(msgspec.Struct, frozen=True):
@@ -130,6 +132,7 @@ def read_request(body: bytes, *, json_bytes: int | None, task: Task = "detect") 
         outputs=_wanted(request, task),
         stream=_text(request.parameters, "stream"),
         group=_text(request.parameters, "group"),
+        timeout_s=_timeout_s(request.parameters),
     )
 
 
@@ -287,6 +290,13 @@ def _wanted(request: _Request, task: Task) -> list[tuple[str, bool]]:
         (tensor.name, tensor.parameters.get("binary_data", by_default) is True)
         for tensor in request.outputs
     ]
+
+
+def _timeout_s(parameters: dict[str, Any]) -> float | None:
+    timeout_us = parameters.get("timeout", 0)
+    if isinstance(timeout_us, bool) or not isinstance(timeout_us, int) or timeout_us < 0:
+        raise MalformedBody(problem="parameter 'timeout' should be a number of microseconds")
+    return timeout_us / 1e6 if timeout_us else None
 
 
 def _text(parameters: dict[str, Any], name: str) -> str:

@@ -101,7 +101,11 @@ class OipRoutes:
             stream = self._front.stream(asked.stream, slot=slot.name)
             pinned = running if "version" in request.path_params else None
             answered = await self._front.answer(
-                asked.image, stream, group=asked.group, pinned=pinned
+                asked.image,
+                stream,
+                group=asked.group,
+                pinned=pinned,
+                timeout_s=asked.timeout_s,
             )
         # Masks as pixels may be many: nobody else waits while they are unpacked.
         if any(name in oip.ONLY_WHEN_ASKED for name, _ in asked.outputs):

@@ -16,7 +16,7 @@ MEDIA_TYPES = frozenset(
 )
 """Bodies that are an image; what it really is, its bytes say."""
 
-WANTED = "an image (JPEG, PNG, WebP or BMP), or multipart/form-data with one file"
+WANTED = "an image (JPEG, PNG, WebP or BMP), or multipart/form-data with files"
 
 
 N_LIKELY = 5
@@ -81,6 +81,31 @@ class PredictReply(msgspec.Struct, frozen=True, kw_only=True):
     """From the arrival of the whole image to its answer, waiting included."""
 
 
+class UnansweredImage(msgspec.Struct, frozen=True, tag="error", tag_field="outcome"):
+    """What was wrong with one of several images."""
+
+    name: str
+    """Of the form's field."""
+    error: str
+    code: str
+
+
+class AnsweredImage(msgspec.Struct, frozen=True, tag="answer", tag_field="outcome"):
+    """What was found in one of several images."""
+
+    name: str
+    prediction: PredictReply
+    drawn_jpeg: str | msgspec.UnsetType = msgspec.UNSET
+    """The image with the answer in it, in base64."""
+
+
+class PredictionsReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Of every image of a form, in its order."""
+
+    format: Literal["sightloop.predictions/1"] = "sightloop.predictions/1"
+    images: list[AnsweredImage | UnansweredImage]
+
+
 def reply_of(prediction: Prediction, *, stream: str, duration_ms: float) -> PredictReply:
     """The prediction as this route tells it."""
     return PredictReply(
@@ -95,18 +120,6 @@ def reply_of(prediction: Prediction, *, stream: str, duration_ms: float) -> Pred
         probabilities=_likely(prediction) if prediction.probabilities else msgspec.UNSET,
         duration_ms=round(duration_ms, 3),
     )
-
-
-def drawn_image(content: bytes, prediction: Prediction) -> bytes:
-    """The image with the answer drawn into it, as a JPEG file."""
-    # Only who wants to look makes the front load OpenCV.
-    from sightloop.inference.drawing import draw, encode_jpeg
-    from sightloop.inference.images import decode_picture
-    from sightloop.inference.seen import Seen
-
-    seen = Seen(prediction.detections, prediction.shapes, prediction.probabilities)
-    picture = decode_picture(content, name="sent")
-    return encode_jpeg(draw(picture, seen, prediction.class_names))
 
 
 def _objects(prediction: Prediction) -> list[FoundObject]:

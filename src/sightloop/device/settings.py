@@ -23,6 +23,15 @@ Seconds = Annotated[float, Meta(gt=0, le=7 * 86400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 44)]
 
 
+class Shadow(msgspec.Struct, frozen=True):
+    """A slot that looks at a sample of another's requests and answers none."""
+
+    slot: str
+    challenger: str
+    """The slot whose version is tried; it is assigned like any other."""
+    share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+
+
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an agent may be told. Limits are bounded; units are in the names."""
 
@@ -54,12 +63,24 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """All bodies in memory together, those still arriving included."""
     max_waiting: Annotated[int, Meta(ge=1, le=100_000)] = 256
     """Requests that may wait for a worker."""
+    queue_timeout_s: Seconds = 30.0
+    """A request that no worker took by then is refused."""
+    max_batch: Annotated[int, Meta(ge=1, le=64)] = 8
+    """Images in one run of a model that takes several; others always get one at a time."""
+    batch_delay_s: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """How long a batch that is not full waits for more; 0 takes what is there."""
     body_deadline_s: Seconds = 30.0
     answer_deadline_s: Seconds = 30.0
     hang_deadline_s: Seconds = 10.0
     """A worker that is silent for so long while it has work is ended and replaced."""
     start_deadline_s: Seconds = 120.0
     """A worker that is not ready by then counts as failed."""
+    max_growth_bytes: Bytes = 1024 * MiB
+    """A worker whose own memory grew by more since it was ready is replaced: it leaks."""
+    shadows: Annotated[list[Shadow], Meta(max_length=16)] = []
+    """Slots whose requests others look at too, without ever affecting an answer."""
+    triton_metrics: bool = False
+    """Whether `/metrics` repeats itself under the names that Triton uses."""
     spool_bytes: Bytes = 1024 * MiB
     health_every_s: Seconds = 60.0
     """Length of a health window."""
@@ -67,8 +88,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Longest wait before spooled messages are sent on."""
 
     def slots(self) -> list[str]:
-        """The slots the streams feed, in the order they were declared."""
-        return list(dict.fromkeys(stream.slot for stream in self.streams))
+        """The slots the streams feed, in the order they were declared; then the challengers'."""
+        fed = [stream.slot for stream in self.streams]
+        return list(dict.fromkeys([*fed, *(one.challenger for one in self.shadows)]))
 
 
 NO_STREAM = "none"
@@ -99,6 +121,28 @@ def parse_stream(text: str) -> StreamDeclaration:
     return StreamDeclaration(name, slot or "main", stratum or "")
 
 
+_SHADOW = re.compile(r"([A-Za-z0-9_.-]+)=([A-Za-z0-9_.-]+)(?::(0?\.\d+|1(?:\.0*)?))?")
+
+
+def parse_shadow(text: str) -> Shadow:
+    """A `--shadow` flag: `SLOT=CHALLENGER[:SHARE]`.
+
+    >>> parse_shadow("main=candidate:0.25")
+    Shadow(slot='main', challenger='candidate', share=0.25)
+
+    Raises:
+        BadSetting: it has another form, or the slot would be its own challenger.
+    """
+    found = _SHADOW.fullmatch(text)
+    if found is None or found[1] == found[2]:
+        raise BadSetting(
+            setting="--shadow",
+            value=text,
+            problem="is not SLOT=CHALLENGER or SLOT=CHALLENGER:SHARE with a share up to 1",
+        )
+    return Shadow(found[1], found[2], *([float(found[3])] if found[3] else []))
+
+
 def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
     """What is kept in `home`, overridden by what is given now (fields of `AgentSettings`).
 
@@ -118,7 +162,20 @@ def settings_for(home: Path, given: Mapping[str, object]) -> AgentSettings:
             raise BadSetting(setting="--stream", value=name, problem=problem)
         if names.count(name) > 1:
             raise BadSetting(setting="--stream", value=name, problem="is declared twice")
+    _check_shadows(settings)
     return settings
+
+
+def _check_shadows(settings: AgentSettings) -> None:
+    fed = {stream.slot for stream in settings.streams}
+    for shadow in settings.shadows:
+        value = f"{shadow.slot}={shadow.challenger}"
+        if shadow.slot not in fed:
+            problem = f"names the slot {shadow.slot!r}, which no stream feeds"
+            raise BadSetting(setting="--shadow", value=value, problem=problem)
+        if shadow.challenger in fed:
+            problem = f"names {shadow.challenger!r} as challenger, which answers a stream itself"
+            raise BadSetting(setting="--shadow", value=value, problem=problem)
 
 
 def keep_settings(settings: AgentSettings) -> None:

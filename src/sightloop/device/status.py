@@ -26,7 +26,10 @@ class SlotStatus(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str
     """What runs the model: library, version, precision, threads."""
     worker_pid: int
+    worker_resident_bytes: int
     n_waiting: int
+    n_refreshed: int
+    """Workers that were replaced because they leaked."""
     n_replaced: int
     """Workers that were lost and replaced since the agent started."""
     n_resent: int
@@ -103,7 +106,9 @@ def status_of(slot: ModelSlot, report: SlotReport) -> SlotStatus:
         task=slot.task,
         runtime=slot.runtime,
         worker_pid=slot.worker_pid,
+        worker_resident_bytes=slot.worker_resident_bytes,
         n_waiting=slot.n_waiting,
+        n_refreshed=slot.n_refreshed,
         n_replaced=slot.n_replaced,
         n_resent=slot.n_resent,
     )

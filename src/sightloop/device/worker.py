@@ -10,18 +10,21 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import StartFailed
-from sightloop.device.image_request import ImageRequest, Prediction
+from sightloop.device.image_request import Drawing, ImageRequest, Prediction
 from sightloop.device.messages import (
     Answer,
     CannotStart,
+    Drawn,
     Frames,
     Look,
+    LookTogether,
     NotAnswered,
     Observed,
     Ready,
@@ -37,7 +40,7 @@ from sightloop.device.messages import (
 from sightloop.device.state import Installed
 
 DEPTH = 2
-"""Images given to a worker at once: the next one lies ready while one is looked at."""
+"""Batches given to a worker at once: the next one lies ready while one is looked at."""
 
 Redacting = Callable[[bytes | None, str], None]
 """Told the redacted image, or None and why there is none."""
@@ -62,8 +65,10 @@ class Owner(Protocol):
         """The worker could take another image."""
         ...
 
-    def lost(self, worker: Worker, unanswered: list[ImageRequest]) -> None:
-        """A worker that was ready ended without being asked to."""
+    def lost(
+        self, worker: Worker, unanswered: list[ImageRequest], suspects: list[ImageRequest]
+    ) -> None:
+        """A worker that was ready ended without being asked to; it was looking at the suspects."""
         ...
 
 
@@ -99,6 +104,7 @@ class Worker(asyncio.Protocol):
         self.facts: Ready | None = None
         self.start: Start | None = None
         """What it was told to be for."""
+        self.private_bytes_when_ready = 0
         self._loop = loop
         self._free = free
         self._owner = owner
@@ -106,6 +112,8 @@ class Worker(asyncio.Protocol):
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.Transport | None = None
         self._looking: dict[int, tuple[ImageRequest, int]] = {}
+        self._batches: deque[set[int]] = deque()
+        """Ids of what is being looked at, and of what lies ready, oldest first."""
         self._observing: dict[int, tuple[ImageRequest, int]] = {}
         self._redacting: dict[int, tuple[Redacting, int, int]] = {}
         self._heard_s = loop.time()
@@ -118,22 +126,40 @@ class Worker(asyncio.Protocol):
     @property
     def takes_more(self) -> bool:
         """Whether an image may be sent now."""
-        return self.facts is not None and not self._leaving and len(self._looking) < DEPTH
+        return self.facts is not None and not self._leaving and len(self._batches) < DEPTH
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether one run may look at several images."""
+        return self.facts is not None and self.facts.takes_several
 
     @property
     def is_gone(self) -> bool:
         """Whether the process ended; it is never heard of again."""
         return self._gone.is_set()
 
-    def look(self, request: ImageRequest) -> bool:
-        """Send the image; False when no buffer is free for it."""
-        buffer = self._free.take(request.content)
-        if buffer is None:
-            return False
-        self._set_busy()
-        self._looking[request.id] = (request, buffer)
-        self._send(Look(request.id, buffer, len(request.content), request.stream.stratum))
-        return True
+    def look(self, batch: Sequence[ImageRequest]) -> int:
+        """Send the images, to be looked at together; how many were, for whom buffers were free."""
+        looks = []
+        for request in batch:
+            buffer = self._free.take(request.content)
+            if buffer is None:
+                break
+            self._looking[request.id] = (request, buffer)
+            looks.append(
+                Look(
+                    id=request.id,
+                    buffer=buffer,
+                    n_bytes=len(request.content),
+                    stratum=request.stream.stratum,
+                    draws_answer=request.drawn is not None,
+                )
+            )
+        if looks:
+            self._set_busy()
+            self._batches.append({look.id for look in looks})
+            self._send(looks[0] if len(looks) == 1 else LookTogether(looks))
+        return len(looks)
 
     def redact(self, request_id: int, content: bytes, done: Redacting) -> None:
         """Have the image redacted; `done` is called once, whatever happens to this worker."""
@@ -156,6 +182,14 @@ class Worker(asyncio.Protocol):
         except OSError:
             return 0
         return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def private_bytes(self) -> int:
+        """Memory that is the process's own, buffers and libraries left out; 0 as above."""
+        try:
+            statm = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except OSError:
+            return 0
+        return (int(statm[1]) - int(statm[2])) * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def pid(self) -> int:
@@ -215,16 +249,21 @@ class Worker(asyncio.Protocol):
         self._gone.set()
         self._idle.set()
         unanswered = [request for request, _ in self._looking.values()]
+        looked_at = self._batches[0] if self._batches else set()
+        suspects = [request for request in unanswered if request.id in looked_at]
         for request, buffer in [*self._looking.values(), *self._observing.values()]:
             self._free.give_back(buffer, len(request.content))
+        for request, _ in self._observing.values():
+            _tell_drawn(request, Drawing(b"", "the worker ended while it drew"))
         for done, buffer, n_bytes in self._redacting.values():
             self._free.give_back(buffer, n_bytes)
             done(None, "the worker ended while it redacted the image")
         self._looking, self._observing, self._redacting = {}, {}, {}
+        self._batches.clear()
         if not self.outcome.done():
             self.outcome.set_result(None)
         if self.facts is not None:
-            self._owner.lost(self, unanswered)
+            self._owner.lost(self, unanswered, suspects)
 
     # --- what it says ----------------------------------------------------------------------------
 
@@ -237,15 +276,21 @@ class Worker(asyncio.Protocol):
     def _take(self, message: object) -> None:
         match message:
             case Answer():
-                request, _ = self._observing[message.id] = self._looking.pop(message.id)
+                request, _ = self._observing[message.id] = self._looked(message.id)
                 self._owner.answered(request, self._prediction(message))
+            case Drawn():
+                request, buffer = self._observing[message.id]
+                jpeg = self._free.buffers.read(buffer, message.n_bytes)
+                _tell_drawn(request, Drawing(jpeg, message.problem))
             case NotAnswered():
-                request, buffer = self._looking.pop(message.id)
+                request, buffer = self._looked(message.id)
                 self._free.give_back(buffer, len(request.content))
                 self._owner.not_answered(request, message)
             case Observed():
                 request, buffer = self._observing.pop(message.id)
-                self._free.give_back(buffer, len(request.content))
+                drawn = request.drawn.result() if request.drawn and request.drawn.done() else None
+                n_bytes = max(len(request.content), len(drawn.jpeg) if drawn else 0)
+                self._free.give_back(buffer, n_bytes)
                 self._owner.observed(self, request, message)
             case Redacted() | RedactionFailed():
                 self._redacted(message)
@@ -257,6 +302,12 @@ class Worker(asyncio.Protocol):
         if not (self._looking or self._observing or self._redacting):
             self._idle.set()
         self._owner.has_room()
+
+    def _looked(self, request_id: int) -> tuple[ImageRequest, int]:
+        self._batches[0].discard(request_id)  # batches are answered in order
+        if not self._batches[0]:
+            self._batches.popleft()
+        return self._looking.pop(request_id)
 
     def _prediction(self, answer: Answer) -> Prediction:
         assert self.facts is not None, "only a worker that is ready is asked"
@@ -287,6 +338,11 @@ class Worker(asyncio.Protocol):
     def _send(self, message: ToWorker) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame(message))
+
+
+def _tell_drawn(request: ImageRequest, drawing: Drawing) -> None:
+    if request.drawn is not None and not request.drawn.done():
+        request.drawn.set_result(drawing)
 
 
 async def start_worker(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightloop.contracts.bundle import Bundle, Detection, ModelInput, Thresholds
 from sightloop.inference.classification import center_crop, seen_classes
-from sightloop.inference.errors import ModelMismatch
+from sightloop.inference.errors import BrokenAnswer, ModelMismatch
 from sightloop.inference.geometry import Placement, place, to_image
 from sightloop.inference.heads import Found, read_head
 from sightloop.inference.images import Picture
@@ -62,20 +62,48 @@ class Detector:
         Raises:
             BrokenAnswer: the model computes something that is not a score, a box or a class.
         """
+        outputs = self._session.run(input_tensor(picture, self.facts.input))
+        return self._read(outputs, picture, score_floor=score_floor, shapes_from=shapes_from)
+
+    def look_at_several(self, pictures: Sequence[Picture]) -> list[Seen | BrokenAnswer]:
+        """What `look` says of each, in their order, from one run of the model if it takes several.
+
+        What is wrong with the answer to one picture stands in its place and spoils no other.
+        """
+        if self.facts.takes_several and len(pictures) > 1:
+            tensors = [input_tensor(picture, self.facts.input) for picture in pictures]
+            together = self._session.run(np.concatenate(tensors))
+            rows = [[part[i : i + 1] for part in together] for i in range(len(pictures))]
+        else:
+            rows = [self._session.run(input_tensor(one, self.facts.input)) for one in pictures]
+        seen: list[Seen | BrokenAnswer] = []
+        for outputs, picture in zip(rows, pictures, strict=True):
+            try:
+                seen.append(self._read(outputs, picture, score_floor=FLOOR, shapes_from=None))
+            except BrokenAnswer as broken:
+                seen.append(broken)
+        return seen
+
+    def _read(
+        self,
+        outputs: list[NDArray[np.float32]],
+        picture: Picture,
+        *,
+        score_floor: float,
+        shapes_from: float | None,
+    ) -> Seen:
         if shapes_from is None:
             shapes_from = self.thresholds.score
         facts, height_px, width_px = self.facts, picture.shape[0], picture.shape[1]
         if facts.task == "classify":
-            (output,) = self._session.run(input_tensor(picture, facts.input))
             return seen_classes(
-                output,
+                outputs[0],
                 width_px=width_px,
                 height_px=height_px,
                 score_floor=score_floor,
                 thresholds=self.thresholds,
             )
         placement = place(width_px, height_px, into=facts.input)
-        outputs = self._session.run(input_tensor(picture, facts.input))
         n_classes = len(facts.class_names)
         if facts.task == "obb":
             turned = read_turned(

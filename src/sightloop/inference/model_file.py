@@ -1,7 +1,8 @@
 """What an exported model says of itself: its input, its head, its classes, its licence.
 
 Ultralytics writes these facts into the file's metadata; the shapes must tell the same story, and a
-file that contradicts itself or leaves a dimension open is refused rather than guessed at.
+file that contradicts itself or leaves a size open is refused rather than guessed at. Only how many
+pictures it takes at once may be open, in every input and output alike.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """As the exporter wrote it; empty when it wrote none."""
     engine_version: str
     """Version of the library that exported the file; empty when it wrote none."""
+    takes_several: bool = False
+    """Whether one run may look at several pictures: the first dimension is open."""
 
 
 def read_model_facts(model_file: Path) -> ModelFacts:
@@ -87,6 +90,7 @@ def _facts_of(session: OnnxSession) -> ModelFacts:
         keypoint_shape=keypoint_shape,
         declared_licence=metadata.get("license", ""),
         engine_version=metadata.get("version", ""),
+        takes_several=_takes_several([*session.inputs, *session.outputs]),
     )
 
 
@@ -188,9 +192,22 @@ def _probabilities(outputs: list[Port], *, n_classes: int) -> HeadLayout:
     return "probabilities"
 
 
+def _takes_several(ports: list[Port]) -> bool:
+    several = [bool(port.shape) and not _is_fixed(port.shape[0]) for port in ports]
+    if any(several) and not all(several):
+        raise _Foreign("its inputs and outputs do not agree whether it takes several pictures")
+    return all(several)
+
+
+def _is_fixed(size: int | str | None) -> bool:
+    return isinstance(size, int) and size > 0
+
+
 def _fixed_shape(port: Port) -> list[int]:
-    sizes = [size for size in port.shape if isinstance(size, int) and size > 0]
-    if len(sizes) != len(port.shape):
+    """Its shape for one picture."""
+    shape = [1 if at == 0 and not _is_fixed(size) else size for at, size in enumerate(port.shape)]
+    sizes = [size for size in shape if isinstance(size, int) and size > 0]
+    if len(sizes) != len(shape):
         raise _Foreign(f"the shape of {port.name!r} is open: {port.shape}")
     return sizes
 

@@ -77,6 +77,11 @@ class AgentProcess:
             self._process.wait()
 
     @property
+    def is_running(self) -> bool:
+        """Whether the process is there, whatever it does."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """Of the supervisor."""
         assert self._process is not None, "it was never started"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +54,58 @@ def make_toy_bundle(
     created_at_ms: int = 1_700_000_000_000,
     n_golden: int = 2,
     n_reference: int = 80,
+    takes_several: bool = False,
 ) -> ToyBundle:
     """A bundle of the toy detector; `folder` takes the model file while it is measured.
 
     Equal arguments give equal bundles; another `created_at_ms` gives another version of the same
-    model.
+    model. With `takes_several` it looks at several images in one run.
+    """
+    model_file = folder / "model.onnx"
+    if task == "detect":
+        write_blob_model(
+            model_file,
+            classes=CLASSES,
+            size_px=SIZE_PX,
+            threshold_level=threshold_level,
+            takes_several=takes_several,
+        )
+    else:
+        write_task_model(model_file, task, classes=CLASSES, size_px=SIZE_PX)
+    rng = np.random.default_rng(7)
+    images = [
+        draw_blob_image(rng, n_classes=len(CLASSES)).content for _ in range(n_golden + n_reference)
+    ]
+    return bundle_of_model(
+        model_file,
+        golden=images[:n_golden],
+        reference=images[n_golden:],
+        model=model,
+        created_at_ms=created_at_ms,
+        licence="Apache-2.0",
+    )
+
+
+def bundle_of_model(
+    model_file: Path,
+    *,
+    golden: Sequence[bytes],
+    reference: Sequence[bytes],
+    model: str,
+    created_at_ms: int,
+    licence: str,
+    score_threshold: float = 0.5,
+) -> ToyBundle:
+    """A bundle of any model file; what its golden images promise is what it finds in them here.
+
+    Args:
+        model_file: an exported model of any task.
+        golden: JPEG files.
+        reference: JPEG files whose measures are counted, for all images and for `STRATUM`.
+        model: the name it is assigned under.
+        created_at_ms: sets versions of one file apart.
+        licence: as the bundle declares it.
+        score_threshold: from which objects are reported.
     """
     # Slow to load, and most tests of `testing` need neither.
     from sightloop.inference.detector import open_model
@@ -66,27 +114,18 @@ def make_toy_bundle(
     from sightloop.inference.measures import MEASURES, measure
     from sightloop.inference.seen import golden_image
 
-    model_file = folder / "model.onnx"
-    if task == "detect":
-        write_blob_model(
-            model_file, classes=CLASSES, size_px=SIZE_PX, threshold_level=threshold_level
-        )
-    else:
-        write_task_model(model_file, task, classes=CLASSES, size_px=SIZE_PX)
-    thresholds = Thresholds(score=0.5)
+    thresholds = Thresholds(score=score_threshold)
     detector = open_model(model_file, thresholds=thresholds, threads=1)
-    rng = np.random.default_rng(7)
+    facts = detector.facts
     files = {"model.onnx": model_file.read_bytes()}
-    golden = []
-    for index in range(n_golden):
-        content = draw_blob_image(rng, n_classes=len(CLASSES)).content
+    promised = []
+    for index, content in enumerate(golden):
         picture = decode_picture(content, name="golden")
         name = f"golden/{index}.jpg"
         files[name] = content
-        golden.append(golden_image(name, detector.look(picture), thresholds))
+        promised.append(golden_image(name, detector.look(picture), thresholds))
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
-    for _ in range(n_reference):
-        content = draw_blob_image(rng, n_classes=len(CLASSES)).content
+    for content in reference:
         picture = decode_picture(content, name="reference")
         found = detector.detect(picture)
         measured = measure(picture, n_bytes=len(content), detections=found, thresholds=thresholds)
@@ -99,20 +138,20 @@ def make_toy_bundle(
         measures.append(ReferenceMeasure(name, edges, {"": counts, STRATUM: counts}))
     manifest = Bundle(
         model=model,
-        task=task,
-        class_ids=[f"class_{index}" for index in range(len(CLASSES))],
-        class_names=list(CLASSES),
-        input=detector.facts.input,
-        head=detector.facts.head,
-        keypoint_shape=detector.facts.keypoint_shape,
+        task=facts.task,
+        class_ids=[f"class_{index}" for index in range(len(facts.class_names))],
+        class_names=facts.class_names,
+        input=facts.input,
+        head=facts.head,
+        keypoint_shape=facts.keypoint_shape,
         thresholds=thresholds,
         model_file="model.onnx",
         files=[
             BundleFile(name, digest_of(content), len(content)) for name, content in files.items()
         ],
-        golden=golden,
-        reference=Reference(measures, {"": ReferenceLoss(n_reference, 0.1, 0.2)}),
-        declared_licence="Apache-2.0",
+        golden=promised,
+        reference=Reference(measures, {"": ReferenceLoss(len(reference), 0.1, 0.2)}),
+        declared_licence=licence,
         engine="toy",
         dataset_commit=digest_of(b"commit"),
         run="run_1",

@@ -71,6 +71,7 @@ def write_blob_model(
     head: HeadLayout = "end_to_end",
     gains: Sequence[float] | None = None,
     threshold_level: float = DEFAULT_LEVEL,
+    takes_several: bool = False,
 ) -> None:
     """Write the toy detector; equal arguments give equal bytes.
 
@@ -81,6 +82,7 @@ def write_blob_model(
         head: which of the two output layouts the file has.
         gains: per class, how strongly the score answers to the hue; 1 unless given.
         threshold_level: amount of hue that makes a score of one half.
+        takes_several: leave open how many pictures it takes at once; of the end-to-end head only.
     """
     from onnx import TensorProto, helper, numpy_helper  # a test dependency, and slow to load
 
@@ -88,12 +90,21 @@ def write_blob_model(
     boxes = _cell_boxes(size_px)
     scores = _score_part(_hue_weights(len(classes), gains), threshold_level, size_px=size_px)
     answer = _raw_part(boxes) if head == "raw" else _end_to_end_part(boxes)
-    output_shape = [1, 4 + len(classes), len(boxes)] if head == "raw" else [1, len(boxes), 6]
+    output_shape: list[int | str] = (
+        [1, 4 + len(classes), len(boxes)] if head == "raw" else [1, len(boxes), 6]
+    )
     constants = scores.constants | answer.constants
+    n_pictures: str | int = 1
+    if takes_several:
+        assert head == "end_to_end", "the boxes of the raw head are constants for one picture"
+        n_pictures = "n"
+        constants["anchors_last"] = np.array([0, len(classes), -1], dtype=np.int64)
+    input_shape = [n_pictures, 3, size_px, size_px]
+    output_shape = [n_pictures, *output_shape[1:]]
     graph = helper.make_graph(
         scores.nodes + answer.nodes,
         "blobs",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, size_px, size_px])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, input_shape)],
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, output_shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

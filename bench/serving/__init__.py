@@ -1,0 +1,1 @@
+"""Our inference server beside the bare runtime, LitServe, BentoML and MLServer."""
