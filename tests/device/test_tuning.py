@@ -303,7 +303,8 @@ def test_builds_that_nobody_wants_any_more_are_removed(tmp_path):
 def started(home: Path, toy: ToyBundle, choice: Choice | None) -> Start:
     return Start(
         folder=str(home / "bundles" / toy.digest.removeprefix("sha256:")), bundle=toy.digest,
-        threads=1, max_pixels=10**6, strata=[], redaction="", max_batch=1, background=False, n_buffers=1, buffer_bytes=1,
+        threads=1, max_pixels=10**6, strata=[], redaction="", max_batch=1, background=False,
+        n_buffers=1, buffer_bytes=1,
         choice=choice, device_class="cpu",
         gated=StateFile(home / "state.json").now.gated_builds("blobs", toy.digest),
     )  # fmt: skip
