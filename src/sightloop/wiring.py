@@ -44,6 +44,7 @@ ROOMS_WITH_TABLES = (
     "training.store",
     "training.sweeps.store",
     "evaluation.store",
+    "registry.build_verdicts",
     "registry.foreign",
     "registry.store",
     "registry.reproductions",

@@ -135,6 +135,7 @@ PURE = (
     "training/sweeps/values",
     "evaluation/matching",
     "evaluation/bootstrap",
+    "evaluation/build_gate",
     "evaluation/gate",
     "registry/tracked_recipes",
     "monitoring/detector",

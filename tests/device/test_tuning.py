@@ -1,13 +1,15 @@
 """A device measures how to run its bundle and keeps what is gated; a stale build never runs."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from sightloop.contracts.builds import BuildKey, BuildReport, is_gated
-from sightloop.contracts.bundle import GatedBuild
+from sightloop.contracts.builds import BuildKey, BuildReport, find_gated, scaled_on
+from sightloop.contracts.bundle import Detection, GoldenImage
+from sightloop.contracts.gated_builds import GatedBuild, GatedBundle
 from sightloop.device.build_cache import BuildCache
 from sightloop.device.builds import build_for, find_build, key_of
 from sightloop.device.bundle_files import file_path
@@ -57,14 +59,29 @@ def install(home: Path, toy: ToyBundle) -> Path:
     return folder
 
 
-def gated(toy: ToyBundle, *ways: tuple[str, str], device_class: str = "") -> ToyBundle:
-    """The same bundle, of which these ways to run it were proved."""
+def vouch(
+    home: Path,
+    toy: ToyBundle,
+    *ways: tuple[str, str],
+    device_class: str = "",
+    golden: Sequence[GoldenImage] = (),
+) -> None:
+    """Let the device know that the owner vouches for these ways to run the bundle."""
+    scaled = scaled_on(toy.manifest.file(one.file).digest for one in toy.manifest.golden)
     builds = [
-        GatedBuild(device_class=device_class, runtime=runtime, precision=precision)
+        GatedBuild(
+            device_class=device_class,
+            runtime=runtime,
+            precision=precision,
+            images=scaled if precision == "int8" else None,
+            golden=list(golden),
+        )
         for runtime, precision in ways
     ]
-    manifest = msgspec.structs.replace(toy.manifest, gated=builds)
-    return ToyBundle(manifest, toy.files)
+    listed = [GatedBundle(bundle=toy.digest, version=3, builds=builds)]
+    StateFile(home / "state.json").change(
+        lambda state: msgspec.structs.replace(state, gated={"blobs": listed})
+    )
 
 
 def speeds(**ms: float):
@@ -96,21 +113,37 @@ def test_a_faster_way_that_is_not_gated_is_reported_and_not_chosen(home):
     assert result.choice.key.runtime == "onnxruntime"
 
 
-def test_a_faster_way_that_is_gated_for_this_class_is_chosen(tmp_path, toy):
-    proved = gated(toy, ("openvino", "fp32"), device_class="cpu")
-    install(tmp_path, proved)
-    result = tuned(tmp_path, speeds(onnxruntime=9, openvino=5))
+def test_a_faster_way_that_is_gated_for_this_class_is_chosen(home, toy):
+    vouch(home, toy, ("openvino", "fp32"), device_class="cpu")
+    result = tuned(home, speeds(onnxruntime=9, openvino=5))
     assert (result.choice.key.runtime, result.choice.threads) == ("openvino", 1)
-    assert read_tuning(tmp_path).bundles[proved.digest].choice == result.choice
+    assert read_tuning(home).bundles[toy.digest].choice == result.choice
 
 
-def test_what_is_gated_for_another_class_of_devices_is_not_gated_here(toy):
-    other = gated(toy, ("openvino", "int8"), device_class="jetson").manifest
-    here, there = (
-        is_gated(other, runtime="openvino", precision="int8", device_class=name)
-        for name in ("cpu", "jetson")
+def test_a_build_of_another_class_or_scaled_on_other_images_is_a_candidate():
+    key = msgspec.structs.replace(KEY, precision="int8", images=digest_of(b"golden"))
+    build = GatedBuild(
+        device_class="box", runtime="openvino", precision="int8", images=digest_of(b"golden")
     )
-    assert (here, there) == (False, True)
+    others = msgspec.structs.replace(key, images=digest_of(b"others"))
+    assert find_gated(key, [build], device_class="box")
+    assert not find_gated(key, [build], device_class="jetson")
+    assert not find_gated(others, [build], device_class="box")
+    assert find_gated(key, [msgspec.structs.replace(build, device_class="")], device_class="jetson")
+
+
+def test_an_int8_build_scaled_on_the_devices_own_images_is_reported_and_not_used(
+    home, toy, tmp_path
+):
+    vouch(home, toy, ("onnxruntime", "int8"))
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "1.jpg").write_bytes(toy.files["golden/0.jpg"])
+    ways = {"runtimes": ["onnxruntime"], "precisions": ["int8"]}
+    golden = tuned(home, speeds(onnxruntime=9), **ways)
+    other = tuned(home, speeds(onnxruntime=9), images=str(own), **ways)
+    assert [one.is_gated for one in (*golden.candidates, *other.candidates)] == [True, False]
+    assert golden.candidates[0].images != other.candidates[0].images
 
 
 def test_the_number_of_threads_is_chosen_too(home):
@@ -154,7 +187,7 @@ def test_a_build_that_fails_is_a_line_in_the_table_and_leaves_nothing(home, monk
     def fail(*_: object) -> None:
         raise Refused("no room in the accelerator")
 
-    monkeypatch.setattr("sightloop.device.builds.convert_to_openvino", fail)
+    monkeypatch.setattr("sightloop.inference.building.convert_to_openvino", fail)
     result = tuned(home, speeds(onnxruntime=9, openvino=5))
     assert "no room in the accelerator" in result.candidates[-1].problem
     assert result.choice.key.runtime == "onnxruntime"
@@ -270,18 +303,19 @@ def test_builds_that_nobody_wants_any_more_are_removed(tmp_path):
 def started(home: Path, toy: ToyBundle, choice: Choice | None) -> Start:
     return Start(
         folder=str(home / "bundles" / toy.digest.removeprefix("sha256:")), bundle=toy.digest,
-        threads=1, max_pixels=10**6, strata=[], redaction="", n_buffers=1, buffer_bytes=1,
-        max_batch=1, background=False,
+        threads=1, max_pixels=10**6, strata=[], redaction="", max_batch=1, background=False,
+        n_buffers=1, buffer_bytes=1,
         choice=choice, device_class="cpu",
+        gated=StateFile(home / "state.json").now.gated_builds("blobs", toy.digest),
     )  # fmt: skip
 
 
 @pytest.fixture
 def proved(tmp_path: Path, toy: ToyBundle) -> ToyBundle:
-    """A bundle gated for OpenVINO, installed."""
-    proved = gated(toy, ("openvino", "fp32"), ("openvino", "int8"), ("onnxruntime", "int8"))
-    install(tmp_path, proved)
-    return proved
+    """A bundle of which every build that can be made here is gated, installed."""
+    install(tmp_path, toy)
+    vouch(tmp_path, toy, ("openvino", "fp32"), ("openvino", "int8"), ("onnxruntime", "int8"))
+    return toy
 
 
 def built(home: Path, toy: ToyBundle, runtime: str, precision: str) -> Choice:
@@ -331,6 +365,20 @@ def test_a_build_that_was_never_gated_is_not_put_to_work(tmp_path, toy):
     choice = built(tmp_path, toy, "openvino", "fp32")
     model = load_model(started(tmp_path, toy, choice))
     assert "it is not gated for 'cpu'" in model.choice_problem
+
+
+def test_a_gated_build_is_held_to_what_the_gate_saw_of_it(tmp_path, toy):
+    install(tmp_path, toy)
+    first = toy.manifest.golden[0]
+    lie = msgspec.structs.replace(first, detections=[Detection(0, 0.9, 1, 1, 2, 2)])
+    vouch(tmp_path, toy, ("onnxruntime", "int8"), golden=[lie])
+    model = load_model(started(tmp_path, toy, built(tmp_path, toy, "onnxruntime", "int8")))
+    assert model.runtime.startswith("onnxruntime")
+    assert "fp32" in model.runtime
+    assert "does not run correctly here" in model.choice_problem
+    report = tuned(tmp_path, None, runtimes=["onnxruntime"], precisions=["int8"], rounds=1)
+    assert "does not run correctly here" in report.candidates[0].golden_problem
+    assert report.choice is None
 
 
 def test_a_library_of_another_version_makes_the_build_stale(tmp_path, proved):

@@ -102,3 +102,11 @@ def test_objects_agree_only_when_their_shapes_do(shape, same, other):
     assert check_parity(parity, {"0.jpg": Seen([CAR], [same])}).agreement == 1.0
     assert check_parity(parity, {"0.jpg": Seen([CAR], [other])}).agreement == 0.0
     assert check_parity(parity, {"0.jpg": Seen([CAR])}).agreement == 0.0
+
+
+def test_objects_that_share_a_box_are_told_apart_by_their_shapes():
+    left, right = (Keypoints([(x, 20.0, 1.0)]) for x in (12.0, 48.0))
+    twin = changed(CAR, score=0.79)
+    parity = Parity(score_floor=0.1, answers=[ParityAnswer("0.jpg", [CAR, twin], [left, right])])
+    result = check_parity(parity, {"0.jpg": Seen([CAR, twin], [left, right])})
+    assert (result.n_compared, result.agreement) == (4, 1.0)

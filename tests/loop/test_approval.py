@@ -8,13 +8,15 @@ from sightloop.kernel import steps
 from sightloop.kernel.actors import LOCAL, Actor, ActorId, Role
 from sightloop.kernel.digests import digest_of
 from sightloop.kernel.events import handle_next, subscribe, tell
+from sightloop.kernel.worker import STEP_FAILED
 from sightloop.kernel.workspace import Call
 from sightloop.loop.policy import ModelPolicy, Policy
 from sightloop.loop.reactions import LOOP, REACTIONS, react
-from sightloop.loop.turns import Trigger, Turn, TurnState, get_turn, open_turn
+from sightloop.loop.turns import Trigger, Turn, TurnState, get_turn, move_turn, open_turn
 from sightloop.registry import store as registry
 from sightloop.registry.approvals import DecideVersion, approve_version, reject_version
 from sightloop.registry.gating import VERDICT_GIVEN
+from sightloop.registry.signing import MODEL_SIGNED
 from sightloop.registry.values import ModelName, VerdictId, VerdictRecord
 
 ANNA = Call(Actor(ActorId("anna"), "person", Role.APPROVER))
@@ -150,3 +152,38 @@ def test_what_the_gate_refused_never_waits_for_a_person(workspace, turn):
     give_verdict(workspace, "fail")
     answer_events(workspace, ASKS)
     assert standing(workspace, turn)[0] is TurnState.REFUSED
+
+
+# --- builds, once a version is signed -------------------------------------------------------------
+
+GATES_BUILDS = ModelPolicy(gate_builds=("openvino",))
+
+
+def tell_signed(workspace) -> None:
+    with workspace.db.write() as tx:
+        turn = get_turn(tx, "turn_1")
+        data = {"model": "pcb", "number": 1, "bundle": "sha256:00", "verdict": "v", "key": "k"}
+        move_turn(tx, turn, to=TurnState.SIGNING, by=LOCAL, at_ms=3)
+        tell(tx, MODEL_SIGNED, "pcb@1", by=LOCAL, at_ms=3, data=data)
+
+
+def test_a_signed_version_is_rolled_out_while_its_builds_are_gated(workspace, turn):
+    tell_signed(workspace)
+    answer_events(workspace, GATES_BUILDS)
+    state, asked = standing(workspace, turn)
+    assert (state, sorted(asked)) == (TurnState.ROLLING_OUT, ["gate builds", "roll out"])
+
+
+def test_without_the_policy_naming_runtimes_no_builds_are_gated(workspace, turn):
+    tell_signed(workspace)
+    answer_events(workspace, ASKS_NOT)
+    assert standing(workspace, turn) == (TurnState.ROLLING_OUT, ["roll out"])
+
+
+def test_builds_that_cannot_be_gated_hold_up_no_release(workspace, turn):
+    tell_signed(workspace)
+    failure = {"step": "gate builds", "inputs": {"model": "pcb", "number": 1}, "error": "no onnx"}
+    with workspace.db.write() as tx:
+        tell(tx, STEP_FAILED, "step_1", by=LOCAL, at_ms=4, data=failure)
+    answer_events(workspace, GATES_BUILDS)
+    assert standing(workspace, turn)[0] is TurnState.ROLLING_OUT

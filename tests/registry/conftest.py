@@ -33,6 +33,7 @@ from sightloop.registry.packaging import package_run
 from sightloop.registry.values import ModelName, ModelVersion, VerdictId, VerdictRecord
 from sightloop.testing.blob_training import BlobWeights, answer
 from sightloop.testing.models import DEFAULT_LEVEL, draw_blob_image, write_blob_model
+from sightloop.testing.rounding import add_convolution
 from sightloop.testing.workspaces import LOCAL_CALL
 from sightloop.tracking import store as tracking
 from sightloop.tracking.artifacts import record_artifact
@@ -104,9 +105,12 @@ def train(workspace: Workspace, tmp_path: Path, dataset: Digest) -> Train:
         commit: Digest = dataset,
         artifacts: tuple[str, ...] = ("model.onnx", "parity.json"),
         parity_name: str = "images/{}",
+        loudness: float | None = None,
     ) -> str:
         model_file = tmp_path / f"{run}.onnx"
         write_blob_model(model_file, classes=classes, size_px=SIZE_PX, threshold_level=level)
+        if loudness is not None:
+            add_convolution(model_file, loudness=loudness)
         contents = {"model.onnx": model_file.read_bytes(), "parity.json": b""}
         if "parity.json" in artifacts:
             contents["parity.json"] = encode(
@@ -132,8 +136,8 @@ def train(workspace: Workspace, tmp_path: Path, dataset: Digest) -> Train:
 def version(workspace: Workspace, train: Train) -> Callable[..., ModelVersion]:
     """The next packaged version of `pcb`; a higher level makes a worse model."""
 
-    def make(level: float = DEFAULT_LEVEL) -> ModelVersion:
-        run = train(f"run_{level}", level=level)
+    def make(level: float = DEFAULT_LEVEL, *, loudness: float | None = None) -> ModelVersion:
+        run = train(f"run_{level}", level=level, loudness=loudness)
         return package_run(workspace, LOCAL_CALL, PackageRun(model="pcb", run=run))
 
     return make

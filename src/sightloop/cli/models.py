@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightloop.cli.command import Session, command
+from sightloop.cli.models_builds import gate_builds
 
 Version = Annotated[str, typer.Argument(help="MODEL@NUMBER or MODEL@ALIAS.")]
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     command(models, "package")(package)
     command(models, "evaluate")(evaluate)
     command(models, "gate")(gate)
+    command(models, "gate-builds")(gate_builds)
     command(models, "approve")(approve)
     command(models, "reject")(reject)
     command(models, "revoke")(revoke)

@@ -13,6 +13,7 @@ __all__ = [
     "bundle",
     "check_in",
     "decode",
+    "gated_builds",
     "job",
     "job_lines",
     "numbers",

@@ -5,9 +5,12 @@ Specification: docs/formats/builds.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.contracts.bundle import Precision, RuntimeName
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.kernel.digests import Digest, digest_of
 
 
@@ -45,23 +48,30 @@ class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
     golden_problem: str
     """Why its answers are not those the bundle promises; empty when they are."""
     is_gated: bool
-    """Whether the bundle lists it for this class of devices."""
+    """Whether its owner vouches for it on this class of devices."""
     is_chosen: bool = False
     problem: str = ""
     """Why nothing could be measured."""
+    images: Digest | None = None
+    """Of the images that scaled it."""
 
 
-def is_gated(
-    bundle: Bundle, *, runtime: RuntimeName, precision: Precision, device_class: str
-) -> bool:
-    """Whether this way to run the bundle was proved for such devices before it was released.
+def scaled_on(images: Iterable[str]) -> Digest:
+    """Names images by their digests as those that scale an `int8` build, in whatever order."""
+    return digest_of("\n".join(sorted(images)).encode())
+
+
+def find_gated(
+    key: BuildKey, gated: Iterable[GatedBuild], *, device_class: str
+) -> GatedBuild | None:
+    """The build that was proved for such devices, among what its owner signed; None if none was.
 
     ONNX Runtime on the processor with fp32 always was: it is what every evaluation measures.
     """
-    if (runtime, precision) == ("onnxruntime", "fp32"):
-        return True
-    return any(
-        (one.runtime, one.precision) == (runtime, precision)
-        and one.device_class in ("", device_class)
-        for one in bundle.gated
-    )
+    if (key.runtime, key.precision) == ("onnxruntime", "fp32"):
+        return GatedBuild(device_class="", runtime=key.runtime, precision=key.precision)
+    for one in gated:
+        same = (one.runtime, one.precision, one.images) == (key.runtime, key.precision, key.images)
+        if same and one.device_class in ("", device_class):
+            return one
+    return None

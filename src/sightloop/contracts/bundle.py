@@ -123,15 +123,6 @@ class GoldenImage(msgspec.Struct, frozen=True):
     """Of every class, of a model that classifies."""
 
 
-class GatedBuild(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to run the model that was proved when it was packaged, for a class of devices."""
-
-    device_class: str
-    """`""` is every class."""
-    runtime: RuntimeName
-    precision: Precision
-
-
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """The manifest of a model version; its digest is the version's identity."""
 
@@ -149,9 +140,6 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     reference: Reference
     keypoint_shape: tuple[int, int] = (0, 0)
     """Keypoints of an object and numbers of each (2 or 3), of a model of the task `pose`."""
-    gated: list[GatedBuild] = []
-    """How else the model may run than in ONNX Runtime on the processor with fp32, which is what
-    was evaluated. What is not listed is a candidate: devices measure and report it, no more."""
     declared_licence: str
     engine: str
     dataset_commit: Digest | None

@@ -192,6 +192,7 @@ class Agent:
             clock=self._clock,
             log=self._log,
             fallback=fallback,
+            gated_for=lambda one: self._state.now.gated_builds(one.model, one.bundle),
         )
 
     def _make_stations(self) -> None:

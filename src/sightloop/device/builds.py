@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from sightloop.contracts.builds import BuildKey
+from sightloop.contracts.builds import BuildKey, scaled_on
 from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
 from sightloop.device.build_cache import BuildCache
 from sightloop.device.bundle_files import digest_of_file, file_path
 from sightloop.device.errors import StaleBuild
-from sightloop.inference.detector import input_tensor
-from sightloop.inference.images import decode_picture
-from sightloop.inference.letterbox import Tensor
-from sightloop.inference.openvino_runtime import convert_to_openvino
-from sightloop.inference.quantisation import quantise
+from sightloop.inference.building import build_into, needs_building, tensors_of
 from sightloop.inference.runtimes import hardware_of, installed_runtimes
-from sightloop.kernel.digests import Digest, digest_of
 
 
 def key_of(
@@ -37,7 +32,7 @@ def key_of(
         runtime_version=installed_runtimes()[runtime],
         precision=precision,
         hardware=hardware_of(runtime),
-        images=_digest_of_images(images) if scaled else None,
+        images=scaled_on(map(digest_of_file, images)) if scaled else None,
     )
 
 
@@ -55,7 +50,7 @@ def find_build(key: BuildKey, bundle: Bundle, folder: Path) -> Path:
         raise StaleBuild(problem="it was made for another processor, device or driver")
     if key.model != bundle.file(bundle.model_file).digest:
         raise StaleBuild(problem="it was made of another model file")
-    if not _is_made(key):
+    if not needs_building(key.runtime, key.precision):
         return file_path(folder, bundle.model_file)
     found = BuildCache(builds_folder(folder)).find(key)
     if found is None:
@@ -80,35 +75,18 @@ def build_for(
         UnreadableImage: one of them is no image.
     """
     model_file = file_path(folder, bundle.model_file)
-    if not _is_made(key):
+    if not needs_building(key.runtime, key.precision):
         return model_file
 
     def build(into: Path) -> str:
-        source = model_file
-        if key.precision == "int8":
-            source = into / "model.int8.onnx"
-            quantise(model_file, _tensors(bundle, images), source)
-        if key.runtime == "openvino":
-            convert_to_openvino(source, into / "model.xml")
-            return "model.xml"
-        if key.precision == "fp32":  # TensorRT compiles what lies beside its cache
-            (into / "model.onnx").write_bytes(model_file.read_bytes())
-            return "model.onnx"
-        return source.name
+        contents = (image.read_bytes() for image in images)
+        made = build_into(
+            into,
+            model_file,
+            runtime=key.runtime,
+            precision=key.precision,
+            tensors=tensors_of(contents, bundle.input),
+        )
+        return made.name
 
     return cache.make(key, build)
-
-
-def _is_made(key: BuildKey) -> bool:
-    """Whether the key needs a file of its own beside the bundle's."""
-    return key.precision != "fp32" or key.runtime not in ("onnxruntime", "cuda")
-
-
-def _digest_of_images(images: Sequence[Path]) -> Digest:
-    return digest_of("\n".join(sorted(str(digest_of_file(one)) for one in images)).encode())
-
-
-def _tensors(bundle: Bundle, images: Iterable[Path]) -> Iterable[Tensor]:
-    for image in images:
-        picture = decode_picture(image.read_bytes(), name=image.name)
-        yield input_tensor(picture, bundle.input)

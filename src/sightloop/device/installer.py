@@ -276,6 +276,7 @@ class Installer:
         """Bring the slot to what it is assigned; whether there is nothing left to try."""
         accepted = self._state.now.slot(name).accepted
         slot = self._slots[name]
+        self._renew_outdated(name)
         if accepted is None or (slot.running and slot.running.bundle == accepted.bundle):
             self._note(name, state=None, problem="")
             return True
@@ -298,6 +299,19 @@ class Installer:
             return isinstance(error, Quarantined | Revoked | BadInput)
         self._note(name, state=None, problem="")
         return True
+
+    def _renew_outdated(self, name: str) -> None:
+        """Let a worker that would run the bundle otherwise today take over from one that does not.
+
+        A build that is no longer gated is left so, and what the device was tuned to is taken up.
+        """
+        slot = self._slots[name]
+        running = slot.running
+        if running is not None and slot.is_outdated():
+            try:
+                self._switch(name, running)
+            except StartFailed as error:  # what runs goes on, and the next step tries again
+                self._log.event("slot.refused", slot=name, reason=error.message)
 
     def _fetch(self, name: str, accepted: Accepted) -> None:
         self._note(name, state="downloading", problem="")

@@ -1,4 +1,4 @@
-"""Takes in what a source offers: revocations, assignments, bundles. Nothing is run here.
+"""Takes in what a source offers: what owners say, assignments, bundles. Nothing is run here.
 
 Every step first verifies and then writes down, so that after a power cut the device knows what it
 has verified and nothing else. The server and a folder on a stick go through this one door.
@@ -44,7 +44,7 @@ class Intake:
         self._log = log
 
     def look(self, source: UpdateSource, *, server_time_ms: int = 0) -> TrustedUpdates:
-        """The source's metadata, verified; what owners took back is known from now on.
+        """The source's metadata, verified; what owners took back or vouch for is known from now on.
 
         Raises:
             MetadataRefused: it is expired, older than what was seen, or wrongly signed.
@@ -62,6 +62,7 @@ class Intake:
             for model in sorted(state.models())
             for one in trusted.revocations(model)
         }
+        gated = {model: trusted.gated(model) for model in sorted(state.models())}
         for bundle in revoked.keys() - state.revoked.keys():
             self._log.event("bundle.revoked", bundle=bundle, reason=revoked[bundle])
 
@@ -69,7 +70,8 @@ class Intake:
             # Added to, never replaced: what was revoked once stays so, also when an older word
             # of the owner arrives by another way.
             known = now.revoked | revoked
-            return msgspec.structs.replace(now, revoked=known, known_time_ms=floor_ms)
+            # Replaced: a build that its owner no longer vouches for is a candidate again.
+            return msgspec.structs.replace(now, revoked=known, gated=gated, known_time_ms=floor_ms)
 
         self._state.change(change)
         return trusted
@@ -143,6 +145,7 @@ class Intake:
         """
         # The manifest is asked for even when the files are here: its owner must still stand by it.
         manifest = trusted.fetch_manifest(model=accepted.model, bundle=accepted.bundle)
+        gated = trusted.gated(accepted.model)  # the first look may have come before the assignment
         if not self._store.has(accepted.bundle):
             self._log.event("bundle.fetching", bundle=accepted.bundle, source=source.url(""))
             self._store.install(accepted.bundle, manifest, source)
@@ -150,7 +153,8 @@ class Intake:
         def change(state: AgentState) -> AgentState:
             kept = state.bundles_in_use() & set(state.vouched)
             vouched = sorted(kept | {accepted.bundle})
-            return msgspec.structs.replace(state, vouched=vouched)
+            listed = {**state.gated, accepted.model: gated}
+            return msgspec.structs.replace(state, vouched=vouched, gated=listed)
 
         self._state.change(change)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from sightloop.contracts.bundle import Detection, Task
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.contracts.shapes import Shape
 from sightloop.device.errors import Blame
 from sightloop.device.tuned import Choice
@@ -41,6 +42,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     choice: Choice | None = None
     """How to run the bundle on this machine, as it was measured; None as it was released."""
     device_class: str = ""
+    gated: list[GatedBuild] = []
+    """Builds that the model's owner vouches for."""
 
 
 class Look(msgspec.Struct, frozen=True, tag=True):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 
 from sightloop.contracts.bundle import Task
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.contracts.telemetry import SwapBody
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import (
@@ -74,6 +75,7 @@ class ModelSlot:
         clock: Clock,
         log: Log,
         fallback: Fallback,
+        gated_for: Callable[[Installed], Sequence[GatedBuild]] = lambda _: (),
     ) -> None:
         self.name = name
         self.running: Installed | None = None
@@ -97,6 +99,7 @@ class ModelSlot:
         self._clock = clock
         self._log = log
         self._fallback = fallback
+        self._gated_for = gated_for
         self._is_background = any(one.challenger == name for one in settings.shadows)
         # Two batches at the worker, one whose bookkeeping is not done, and some to redact.
         self._n_buffers = 3 * settings.max_batch + 5
@@ -180,6 +183,18 @@ class ModelSlot:
         """Serve this bundle as soon as its worker is ready; requests wait from now on."""
         self._run_now(installed)
         self._begin_replacing()
+
+    def is_outdated(self) -> bool:
+        """Whether a worker that starts now might run the same bundle otherwise.
+
+        The device was tuned since, or its owner vouches for other builds than when it was started.
+        """
+        start = self._worker.start if self._worker else None
+        if start is None or self.running is None or start.bundle != self.running.bundle:
+            return False
+        choice = self._choice_for(start.bundle)
+        regated = choice is not None and start.gated != [*self._gated_for(self.running)]
+        return regated or start.choice != choice
 
     async def switch_to(self, installed: Installed, *, remember: Callable[[], None]) -> None:
         """Start the bundle beside what runs, let it take over, drain what ran.
@@ -442,6 +457,7 @@ class ModelSlot:
             buffer_bytes=settings.max_body_bytes,
             choice=self._choice_for(installed.bundle),
             device_class=settings.device_class,
+            gated=[*self._gated_for(installed)],
         )
         return await start_worker(
             installed,

@@ -11,14 +11,15 @@ import importlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from sightloop.contracts.builds import is_gated
+from sightloop.contracts.builds import find_gated
 from sightloop.contracts.bundle import Bundle, Detection, GoldenImage, ReferenceMeasure
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.device.buffers import Buffers
 from sightloop.device.builds import find_build
 from sightloop.device.bundle_files import file_path, verify_bundle
@@ -152,13 +153,19 @@ def load_model(start: Start) -> Model:
     """
     folder = Path(start.folder)
     bundle = verify_bundle(folder, start.bundle)
-    chosen = open_chosen(start.choice, bundle, folder, device_class=start.device_class)
+    chosen = open_chosen(
+        start.choice,
+        bundle,
+        folder,
+        gated=start.gated,
+        device_class=start.device_class,
+    )
     detector, runtime = chosen.detector, chosen.runtime
     if detector is None:
         model_file = file_path(folder, bundle.model_file)
         detector = open_detector(model_file, bundle, threads=start.threads)
         runtime = f"{RUNTIME_NAME} fp32, {start.threads} thread(s)"
-        prove(detector, bundle, folder, max_batch=start.max_batch)
+        prove(detector, bundle, folder, golden=bundle.golden, max_batch=start.max_batch)
     return Model(
         bundle=bundle,
         detector=detector,
@@ -178,7 +185,12 @@ class Chosen(NamedTuple):
 
 
 def open_chosen(
-    choice: Choice | None, bundle: Bundle, folder: Path, *, device_class: str
+    choice: Choice | None,
+    bundle: Bundle,
+    folder: Path,
+    *,
+    gated: Sequence[GatedBuild],
+    device_class: str,
 ) -> Chosen:
     """The way the device was tuned to run the bundle, proved again; the bundle is never blamed.
 
@@ -190,9 +202,8 @@ def open_chosen(
         return Chosen(None)
     key = choice.key
     words = f"{key.runtime} {key.runtime_version} {key.precision}, {choice.threads} thread(s)"
-    if not is_gated(
-        bundle, runtime=key.runtime, precision=key.precision, device_class=device_class
-    ):
+    build = find_gated(key, gated, device_class=device_class)
+    if build is None:
         return Chosen(None, problem=f"{words}: it is not gated for {device_class!r}")
     try:
         model_file = find_build(key, bundle, folder)
@@ -200,14 +211,21 @@ def open_chosen(
             key.runtime, model_file, threads=choice.threads, cache=model_file.parent
         )
         detector = detector_for(session, bundle)
-        prove(detector, bundle, folder)
+        prove(detector, bundle, folder, golden=build.golden or bundle.golden)
     except SightloopError as error:
         return Chosen(None, problem=f"{words}: {error.message}")
     return Chosen(detector, words)
 
 
-def prove(detector: Detector, bundle: Bundle, folder: Path, *, max_batch: int = 1) -> None:
-    """Warm the detector up and hold it to every golden image of the bundle.
+def prove(
+    detector: Detector,
+    bundle: Bundle,
+    folder: Path,
+    *,
+    golden: Sequence[GoldenImage],
+    max_batch: int = 1,
+) -> None:
+    """Warm the detector up and hold it to every golden image.
 
     Raises:
         GoldenMismatch: this host sees something else than the file should.
@@ -218,8 +236,8 @@ def prove(detector: Detector, bundle: Bundle, folder: Path, *, max_batch: int = 
         detector.detect(grey)
     if detector.facts.takes_several:
         detector.look_at_several([grey] * max_batch)
-    for golden in bundle.golden:
-        check_golden(detector, golden, content=file_path(folder, golden.file).read_bytes())
+    for one in golden:
+        check_golden(detector, one, content=file_path(folder, one.file).read_bytes())
 
 
 def counted_measures(bundle: Bundle) -> list[ReferenceMeasure]:

@@ -11,6 +11,7 @@ import msgspec
 
 from sightloop.contracts.check_in import StreamPolicy
 from sightloop.contracts.decode import decode, encode
+from sightloop.contracts.gated_builds import GatedBuild, GatedBundle
 from sightloop.device.assignments import Accepted
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import write_atomic
@@ -49,6 +50,8 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
     policies: list[StreamPolicy] = []
     revoked: dict[Digest, str] = {}
     """Bundles their owners took back, and why; never run again, with or without a network."""
+    gated: dict[str, list[GatedBundle]] = {}
+    """By model, the builds its owner vouches for, as his newest metadata says."""
     vouched: list[Digest] = []
     """Bundles on disk whose manifest was verified down from the root; see `intake`."""
     known_time_ms: int = 0
@@ -81,6 +84,11 @@ class AgentState(msgspec.Struct, frozen=True, kw_only=True):
             for one in (slot.accepted, slot.current, slot.previous)
             if one is not None
         }
+
+    def gated_builds(self, model: str, bundle: Digest) -> list[GatedBuild]:
+        """How else the bundle of that model may run than as it was released."""
+        listed = self.gated.get(model, [])
+        return [build for one in listed if one.bundle == bundle for build in one.builds]
 
     def to_begin(self, name: str) -> Installed | None:
         """What the slot should serve when the agent starts: what it ran, unless it was revoked."""

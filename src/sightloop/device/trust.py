@@ -7,9 +7,10 @@ a TUF target, signed by the model's owner; an assignment can only choose among t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
 
@@ -36,6 +37,7 @@ from tuf.ngclient import (  # type: ignore[attr-defined]
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.bundle import Bundle
 from sightloop.contracts.decode import decode
+from sightloop.contracts.gated_builds import GatedBundle, gated_in
 from sightloop.contracts.revocation import Revocation, revocations_in
 from sightloop.device.errors import (
     ForeignKey,
@@ -141,15 +143,27 @@ class TrustedUpdates:
             WrongFormat: the owner's list is not one this agent understands.
             MetadataRefused, ServerAway, ServerRefused: the owner's metadata could not be had.
         """
+        return revocations_in(self._said_by_owner(model), what=f"the revocations of {model}")
+
+    def gated(self, model: str) -> list[GatedBundle]:
+        """Which builds the model's owner vouches for; what this agent does not understand is out.
+
+        Raises:
+            MetadataRefused, ServerAway, ServerRefused: the owner's metadata could not be had.
+        """
+        return gated_in(self._said_by_owner(model))
+
+    def _said_by_owner(self, model: str) -> Mapping[str, Any]:
+        """The further fields of the owner's metadata; none of a model that nobody signed yet."""
         role = f"owner-{model}"
         delegations = self._targets.delegations
         if delegations is None or role not in (delegations.roles or {}):
-            return []
+            return {}
         with _tuf_errors(self._source):
             # Whichever target is asked for: on the way the client verifies the owner's metadata.
             self._updater.get_targetinfo(f"bundles/{model}/any.json")
             signed = Metadata[Targets].from_file(str(self._metadata / f"{role}.json")).signed
-        return revocations_in(signed.unrecognized_fields, what=f"the revocations of {model}")
+        return signed.unrecognized_fields
 
 
 def refresh(home: Home, source: UpdateSource, *, known_time_ms: int = 0) -> TrustedUpdates:

@@ -20,8 +20,9 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from sightloop.contracts.builds import BuildKey, BuildReport, is_gated
+from sightloop.contracts.builds import BuildKey, BuildReport, find_gated
 from sightloop.contracts.bundle import Bundle, Precision, RuntimeName
+from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.device.build_cache import BuildCache
 from sightloop.device.builds import build_for, builds_folder, key_of
 from sightloop.device.bundle_files import file_path, verify_bundle
@@ -98,16 +99,22 @@ def tune(
         TamperedFile: the bundle is damaged.
         DiskFull: there is no room for a build or for the choice.
     """
-    current = StateFile(home / "state.json").now.slot(request.slot).current
+    state = StateFile(home / "state.json").now
+    current = state.slot(request.slot).current
     if current is None:
         raise NoModelYet(slot=request.slot)
     folder = home / "bundles" / current.bundle.removeprefix("sha256:")
     bundle = verify_bundle(folder, current.bundle)
     with _alone(home):
         cache = BuildCache(builds_folder(folder))
-        tuning = _Tuning(bundle, folder, current.bundle, cache, request)
+        gated = state.gated_builds(current.model, current.bundle)
+
+        def vouched(key: BuildKey) -> GatedBuild | None:
+            return find_gated(key, gated, device_class=settings.device_class)
+
+        tuning = _Tuning(bundle, folder, current.bundle, cache, request, vouched)
         measured = tuning.measure(progress, trial or run_trial, rng or random.Random(0))
-        reports = [_report(tuning, one, results, settings) for one, results in measured.items()]
+        reports = [_report(tuning, one, results) for one, results in measured.items()]
         best = choose(reports)
         choice = None
         if best is not None:
@@ -163,6 +170,7 @@ class _Tuning:
         digest: Digest,
         cache: BuildCache,
         request: TuneRequest,
+        vouched: Callable[[BuildKey], GatedBuild | None],
     ) -> None:
         self.bundle = bundle
         self.keys: dict[tuple[RuntimeName, Precision], BuildKey] = {}
@@ -170,6 +178,7 @@ class _Tuning:
         self._digest = digest
         self._cache = cache
         self._request = request
+        self._vouched = vouched
         self._images = _images_of(request, bundle, folder)
         self._files: dict[tuple[RuntimeName, Precision], Path] = {}
         self._problems: dict[tuple[RuntimeName, Precision], str] = {}
@@ -210,6 +219,11 @@ class _Tuning:
             for count in threads
         ]
 
+    def gated(self, one: Candidate) -> GatedBuild | None:
+        """What its owner signed of it; None makes it a candidate."""
+        key = self.keys.get((one.runtime, one.precision))
+        return None if key is None else self._vouched(key)
+
     def _build(self, runtime: RuntimeName, precision: Precision) -> None:
         way = (runtime, precision)
         if runtime not in installed_runtimes():
@@ -224,6 +238,7 @@ class _Tuning:
             self._problems[way] = error.message
 
     def _order(self, one: Candidate) -> TrialOrder:
+        gated = self.gated(one)
         return TrialOrder(
             folder=str(self._folder),
             bundle=self._digest,
@@ -231,12 +246,12 @@ class _Tuning:
             runtime=one.runtime,
             threads=one.threads,
             seconds=self._request.seconds,
+            golden=[] if gated is None else gated.golden,
         )
 
 
-def _report(
-    tuning: _Tuning, one: Candidate, results: Sequence[TrialResult], settings: AgentSettings
-) -> BuildReport:
+def _report(tuning: _Tuning, one: Candidate, results: Sequence[TrialResult]) -> BuildReport:
+    key = tuning.keys.get((one.runtime, one.precision))
     durations_ms = sorted(ms for result in results for ms in result.durations_ms)
     return BuildReport(
         runtime=one.runtime,
@@ -248,13 +263,9 @@ def _report(
         n_runs=len(durations_ms),
         resident_bytes=max((result.resident_bytes for result in results), default=0),
         golden_problem=next((r.golden_problem for r in results if r.golden_problem), ""),
-        is_gated=is_gated(
-            tuning.bundle,
-            runtime=one.runtime,
-            precision=one.precision,
-            device_class=settings.device_class,
-        ),
+        is_gated=tuning.gated(one) is not None,
         problem=next((result.problem for result in results if result.problem), ""),
+        images=None if key is None else key.images,
     )
 
 

@@ -6,6 +6,7 @@ else.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from sightloop.contracts.bundle import RuntimeName
+from sightloop.contracts.bundle import GoldenImage, RuntimeName
 from sightloop.device.bundle_files import file_path, verify_bundle
 from sightloop.device.errors import GoldenMismatch
 from sightloop.device.model_worker import check_golden
@@ -35,6 +36,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     model_file: str
     runtime: RuntimeName
     threads: int
+    golden: list[GoldenImage] = []
+    """What the build was gated with; empty holds it to what the bundle promises."""
     seconds: float
     """How long to run after the warm-up; at least one image is run."""
 
@@ -65,7 +68,7 @@ def _measure(order: TrialOrder) -> TrialResult:
     detector = detector_for(session, bundle)
     contents = {one.file: file_path(folder, one.file).read_bytes() for one in bundle.golden}
     golden_problem = "" if contents else "the bundle has no golden images"
-    for golden in bundle.golden:
+    for golden in order.golden or bundle.golden:
         try:
             check_golden(detector, golden, content=contents[golden.file])
         except GoldenMismatch as mismatch:
@@ -81,12 +84,22 @@ def _measure(order: TrialOrder) -> TrialResult:
         started_s = time.perf_counter()
         detector.look(picture)
         durations_ms.append(1000 * (time.perf_counter() - started_s))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return TrialResult(
         durations_ms=durations_ms,
-        resident_bytes=peak if sys.platform == "darwin" else 1024 * peak,
+        resident_bytes=_peak_bytes(),
         golden_problem=golden_problem,
     )
+
+
+def _peak_bytes() -> int:
+    """The most memory this process ever had."""
+    with contextlib.suppress(OSError):
+        # On Linux `ru_maxrss` starts at what the parent had, which may be far more than ours.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 if __name__ == "__main__":

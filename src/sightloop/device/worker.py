@@ -102,6 +102,8 @@ class Worker(asyncio.Protocol):
         self.outcome: asyncio.Future[Ready | CannotStart | None] = loop.create_future()
         """How the start went; None when the process ended without a word."""
         self.facts: Ready | None = None
+        self.start: Start | None = None
+        """What it was told to be for."""
         self.private_bytes_when_ready = 0
         self._loop = loop
         self._free = free
@@ -357,6 +359,7 @@ async def start_worker(
         StartFailed: it refused the bundle, ended, or was not ready in time.
     """
     worker = Worker(installed, free, owner)
+    worker.start = start
     try:
         async with asyncio.timeout(deadline_s):
             await worker.run(start)

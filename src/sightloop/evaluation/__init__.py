@@ -10,6 +10,7 @@ __all__ = [
     "answers",
     "average_precision",
     "bootstrap",
+    "build_gate",
     "errors",
     "gate",
     "latency",

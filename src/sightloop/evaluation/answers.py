@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from sightloop.contracts.bundle import Detection
-from sightloop.contracts.job import Parity
+from sightloop.contracts.job import Parity, ParityAnswer
 from sightloop.datasets.truths import labelled_boxes
 from sightloop.datasets.values import ClassId, Sample, Taxonomy, strata_of
+from sightloop.evaluation.parity import ParityResult, check_parity
 from sightloop.evaluation.values import ImageAnswer
 from sightloop.inference.detector import Detector
 from sightloop.inference.images import decode_picture
@@ -19,10 +20,14 @@ from sightloop.kernel.clock import Clock
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.progress import Progress, silent
 
-__all__ = ["SCORE_FLOOR", "ImageAnswer", "answer_parity", "evaluate_images"]
+__all__ = ["SCORE_FLOOR", "ImageAnswer", "agreement_of", "answer_parity", "evaluate_images"]
 
 SCORE_FLOOR = 0.01
 """Lowest score an evaluation looks at: lower ones hardly move the average precision."""
+
+AGREEMENT_FLOOR = 0.25
+"""Lowest score of a detection that two ways to run one file must agree on: below it eight bits
+reorder noise, which `loss` weighs as average precision does."""
 
 
 def evaluate_images(
@@ -99,6 +104,30 @@ def answer_parity(
         )
         for answer in parity.answers
     }
+
+
+def agreement_of(
+    released: Detector, built: Detector, contents: Mapping[str, bytes]
+) -> ParityResult:
+    """How far two ways to run one file agree on these images, shapes included.
+
+    Raises:
+        UnreadableImage: an image does not decode.
+    """
+    floor = AGREEMENT_FLOOR
+    pictures = {name: decode_picture(content, name=name) for name, content in contents.items()}
+    expected = {
+        name: released.look(picture, score_floor=floor, shapes_from=floor)
+        for name, picture in pictures.items()
+    }
+    answers = [ParityAnswer(name, one.detections, [*one.shapes]) for name, one in expected.items()]
+    return check_parity(
+        Parity(score_floor=floor, answers=answers),
+        {
+            name: built.look(picture, score_floor=floor, shapes_from=floor)
+            for name, picture in pictures.items()
+        },
+    )
 
 
 def _translated(

@@ -37,7 +37,7 @@ def match(
     found: list[int | None] = [None] * len(detections)
     if not detections or not truths:
         return found
-    overlaps = _overlaps(detections, truths)
+    overlaps = overlaps_of(detections, truths)
     scores = np.array([one.score for one in detections])
     able = overlaps.max(axis=1) >= iou
     for row in np.argsort(-scores, kind="stable"):
@@ -76,7 +76,7 @@ def image_loss(
     return 1 - 2 * counts.n_found / (2 * counts.n_found + counts.n_missed + counts.n_false)
 
 
-def _overlaps(
+def overlaps_of(
     detections: Sequence[Detection], truths: Sequence[LabelledBox]
 ) -> NDArray[np.float64]:
     """(n_detections, n_truths): intersection over union; -1 where the classes differ.

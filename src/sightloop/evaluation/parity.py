@@ -7,13 +7,13 @@ that will be shipped must find the same there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from sightloop.contracts.bundle import Detection
 from sightloop.contracts.job import LabelledBox, Parity, ParityAnswer
-from sightloop.evaluation.matching import match
+from sightloop.evaluation.matching import overlaps_of
 from sightloop.inference.seen import Seen
 from sightloop.inference.shape_agreement import disagreement
 
@@ -81,19 +81,37 @@ class _Comparison(msgspec.Struct, frozen=True):
 
 def _compare(checkpoint: Seen, exported: Seen, *, clear_of_floor: float) -> _Comparison:
     expected, found = checkpoint.detections, exported.detections
-    targets = [LabelledBox(one.class_index, one.x1, one.y1, one.x2, one.y2) for one in expected]
-    pairs = [
-        (partner, row)
-        for row, partner in enumerate(match(found, targets, iou=MIN_OVERLAP))
-        if partner is not None
-        and abs(expected[partner].score - found[row].score) <= SCORE_TOLERANCE
-        and _shapes_agree(checkpoint, partner, exported, row)
-    ]
+    pairs = list(_pairs(checkpoint, exported))
     alone = _without(expected, {partner for partner, _ in pairs})
     alone += _without(found, {row for _, row in pairs})
     n_alone = sum(one.score >= clear_of_floor for one in alone)
     alike = [(expected[partner], found[row]) for partner, row in pairs]
     return _Comparison(2 * len(pairs) + n_alone, alike)
+
+
+def _pairs(checkpoint: Seen, exported: Seen) -> Iterator[tuple[int, int]]:
+    """Detections that are the same, as positions on both sides; each in one pair at most.
+
+    Several objects may share one box, cut off at the edge of the picture: of those the partner is
+    one that is alike in all the rest.
+    """
+    expected, found = checkpoint.detections, exported.detections
+    if not expected or not found:
+        return
+    targets = [LabelledBox(one.class_index, one.x1, one.y1, one.x2, one.y2) for one in expected]
+    overlaps, free = overlaps_of(found, targets), set(range(len(expected)))
+    for row, one in enumerate(found):
+        apart = {index: abs(expected[index].score - one.score) for index in free}
+        close = [
+            (-overlaps[row, index], apart[index], index)
+            for index in free
+            if overlaps[row, index] >= MIN_OVERLAP and apart[index] <= SCORE_TOLERANCE
+        ]
+        for _, _, partner in sorted(close):
+            if _shapes_agree(checkpoint, partner, exported, row):
+                free.remove(partner)
+                yield partner, row
+                break
 
 
 def _with_area(answer: ParityAnswer) -> Seen:

@@ -145,6 +145,32 @@ def open_bundle(workspace: Workspace, bundle: Bundle, *, threads: int) -> Detect
     return open_detector(model_file, bundle, threads=threads)
 
 
+def answers_of(
+    workspace: Workspace,
+    bundle: Bundle,
+    detector: Detector,
+    request: EvaluateBundle,
+    progress: Progress,
+) -> list[ImageAnswer]:
+    """What a detector of the bundle finds on the images asked for, in the order of their ids.
+
+    Raises:
+        BlobMissing: an image is not in the store.
+        UnreadableImage: an image of the commit does not decode.
+    """
+    commit = read_commit(workspace, request.commit)
+    samples = read_samples(workspace, request.commit)
+    return evaluate_images(
+        [one for one in samples if split_of(one, commit.split_rule) in request.splits],
+        detector,
+        class_ids=bundle.class_ids,
+        taxonomy=commit.taxonomy,
+        read_image=workspace.blobs.read,
+        clock=workspace.clock,
+        progress=progress,
+    )
+
+
 def _find_or_measure(
     workspace: Workspace, request: EvaluateBundle, progress: Progress
 ) -> Evaluation:
@@ -157,19 +183,8 @@ def _measure(workspace: Workspace, request: EvaluateBundle, progress: Progress) 
     """Everything but the record: nothing is visible yet, and it may be done again."""
     bundle = read_bundle(workspace, request.bundle)
     commit = read_commit(workspace, request.commit)
-    images = evaluate_images(
-        [
-            sample
-            for sample in read_samples(workspace, request.commit)
-            if split_of(sample, commit.split_rule) in request.splits
-        ],
-        open_bundle(workspace, bundle, threads=request.threads),
-        class_ids=bundle.class_ids,
-        taxonomy=commit.taxonomy,
-        read_image=workspace.blobs.read,
-        clock=workspace.clock,
-        progress=progress,
-    )
+    detector = open_bundle(workspace, bundle, threads=request.threads)
+    images = answers_of(workspace, bundle, detector, request, progress)
     if not images:
         raise NothingToEvaluate(commit=request.commit, splits=list(request.splits))
     class_names = commit.taxonomy.class_names

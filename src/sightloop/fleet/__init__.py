@@ -14,6 +14,7 @@ __all__ = [
     "enrolment",
     "errors",
     "exporting",
+    "gating_builds",
     "health",
     "overview",
     "publication",

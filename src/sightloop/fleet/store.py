@@ -307,6 +307,12 @@ def reports(tx: Tx, devices: Collection[str] | None = None) -> dict[DeviceId, Re
     return {DeviceId(row["device"]): _report_of(row) for row in tx.execute(query).mappings()}
 
 
+def device_classes(tx: Tx) -> dict[DeviceId, str]:
+    """What kind of machine each device enrolled as."""
+    rows = tx.execute(select(_devices.c.id, _devices.c.device_class))
+    return {DeviceId(device): device_class for device, device_class in rows}
+
+
 def silent_between(tx: Tx, from_ms: int, to_ms: int) -> list[SilentDevice]:
     """Devices that came by last between these times."""
     seen = _reports.c.seen_at_ms

@@ -7,6 +7,7 @@ Runtime.
 """
 
 __all__ = [
+    "building",
     "classification",
     "containers",
     "descriptor",

@@ -16,6 +16,7 @@ from sightloop.datasets.commits import RetireAudits, retire_audits
 from sightloop.datasets.samples import read_samples
 from sightloop.evaluation.services import read_bundle
 from sightloop.fleet import store as fleet
+from sightloop.fleet.gating_builds import gate_builds_step
 from sightloop.fleet.rollouts import start_rollout_step
 from sightloop.fleet.streams import SetStreamPolicy, set_stream_policy
 from sightloop.kernel.actors import step_actor
@@ -246,6 +247,7 @@ HANDLERS: dict[str, StepHandler] = {
     reactions.PREPARE_GATE: prepare_gate_step,
     reactions.GATE: gate_step,
     reactions.SIGN: sign_step,
+    reactions.GATE_BUILDS: gate_builds_step,
     reactions.ROLL_OUT: start_rollout_step,
     reactions.SETTLE: settle_step,
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from sightloop.contracts.bundle import RuntimeName
 from sightloop.evaluation.gate import GateRules
 from sightloop.fleet.health import HealthCriteria
 from sightloop.loop.errors import BadPolicy
@@ -107,6 +108,9 @@ class ModelPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     retrain: RetrainRules = RetrainRules()
     gate: GateRules = GateRules()
     """What a version must prove; the stratum that went wrong is added to `better_on`."""
+    gate_builds: tuple[RuntimeName, ...] = ()
+    """Other runtimes whose builds are put before their gate, with fp32 and int8, when a version was
+    signed; the release does not wait for them."""
     protect: dict[str, Share] = {}
     """By slice field: how much AP50 may fall on each of its strata that the champion knows."""
     approve: bool = False

@@ -50,6 +50,7 @@ from sightloop.monitoring import store as monitoring
 from sightloop.monitoring.advance import INCIDENT_OPENED
 from sightloop.registry import store as registry
 from sightloop.registry.approvals import MODEL_APPROVED, MODEL_REJECTED
+from sightloop.registry.build_gating import GateBuilds
 from sightloop.registry.gating import VERDICT_GIVEN
 from sightloop.registry.origins import PackageRun
 from sightloop.registry.packaging import MODEL_PACKAGED
@@ -71,6 +72,7 @@ SET_STREAM_POLICY = "set stream policy"
 ANSWER_INPUT_INCIDENT = "answer input incident"
 OPEN_TURN = "open turn"
 PREPARE_GATE = "prepare gate"
+GATE_BUILDS = "gate builds"
 SETTLE = "settle"
 
 
@@ -279,6 +281,14 @@ def _on_signed(s: Situation) -> None:
     )
     s.move(turn, TurnState.ROLLING_OUT)
     s.ask(ROLL_OUT, request)
+    if policy.gate_builds:
+        builds = GateBuilds(
+            model=turn.model,
+            number=turn.version,
+            commit=policy.branch,
+            runtimes=[*policy.gate_builds],
+        )
+        s.ask(GATE_BUILDS, builds, lane=Lane.HEAVY)
 
 
 def _on_rollout_started(s: Situation) -> None:
@@ -301,6 +311,8 @@ def _on_rollout_turned_back(s: Situation) -> None:
 
 
 def _on_step_failed(s: Situation) -> None:
+    if s.event.data["step"] == GATE_BUILDS:
+        return  # the version runs as it was released, and the step shows why nothing else does
     inputs = s.event.data["inputs"]
     model = inputs.get("model") or inputs.get("experiment")
     turn = find_turn(s.tx, inputs.get("turn", "")) or (

@@ -9,6 +9,8 @@ device.
 __all__ = [
     "aliases",
     "approvals",
+    "build_gating",
+    "build_verdicts",
     "card",
     "card_origins",
     "catalogue",
@@ -23,6 +25,7 @@ __all__ = [
     "naming_models",
     "of_runs",
     "origins",
+    "owner_fields",
     "packaging",
     "pointing",
     "reference",

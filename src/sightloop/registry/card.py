@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sightloop.contracts.bundle import HeadLayout, ModelInput, ReferenceLoss, Thresholds
+from sightloop.contracts.bundle import HeadLayout, ModelInput, ReferenceLoss, Task, Thresholds
 from sightloop.datasets.splits import SplitRule
 from sightloop.evaluation.values import Evaluation
 from sightloop.kernel.clock import format_utc
 from sightloop.kernel.digests import Digest
+from sightloop.registry.build_verdicts import BuildVerdict
 from sightloop.registry.reproductions import Reproduction
 from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 
@@ -18,6 +19,7 @@ from sightloop.registry.values import Approval, ModelVersion, VerdictRecord
 class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest says, without its bins and boxes."""
 
+    task: Task
     class_names: list[str]
     input: ModelInput
     head: HeadLayout
@@ -67,6 +69,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """Then whoever owns this host can also sign for the owner."""
     reproductions: list[Reproduction] = []
     """What came of making it again, newest first."""
+    builds: list[BuildVerdict] = []
+    """The newest word on each other way to run it."""
 
 
 def render_card(card: ModelCard) -> str:
@@ -77,6 +81,7 @@ def render_card(card: ModelCard) -> str:
         _origin(card.origin),
         _evaluations(card.evaluations),
         _verdict(card.verdict),
+        _builds(card.builds),
         _approval(card.approval),
         _reproductions(card.reproductions),
         _signature(card),
@@ -158,6 +163,19 @@ def _verdict(verdict: VerdictRecord | None) -> Iterator[str]:
     yield ""
     for rule in verdict.verdict.rules:
         yield f"- {rule.rule}: {rule.outcome}. {rule.reason}"
+
+
+def _builds(found: list[BuildVerdict]) -> Iterator[str]:
+    if not found:
+        return
+    yield "## Other ways to run it"
+    yield ""
+    for one in found:
+        where = one.device_class or "every class of device"
+        when = format_utc(one.decided_at_ms)
+        yield f"- {one.runtime} {one.precision}, {where}: **{one.verdict.outcome}**, {when}"
+        for rule in one.verdict.rules:
+            yield f"  - {rule.rule}: {rule.outcome}. {rule.reason}"
 
 
 def _approval(approval: Approval | None) -> Iterator[str]:

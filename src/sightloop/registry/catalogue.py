@@ -13,6 +13,7 @@ from sightloop.evaluation.services import read_bundle
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
+from sightloop.registry.build_verdicts import build_verdicts_of
 from sightloop.registry.card import BundleFacts, ModelCard, render_card
 from sightloop.registry.card_origins import origin_facts
 from sightloop.registry.foreign_catalogue import (
@@ -173,6 +174,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         approval = store.find_approval(tx, version.model, version.number)
         owner = store.owner_keys(tx).get(version.model)
         reproductions = reproductions_of(tx, version.model, version.number)
+        builds = build_verdicts_of(tx, version.model, version.number)
     return ModelCard(
         version=version,
         aliases=[alias.alias for alias in aliases if alias.number == version.number],
@@ -184,6 +186,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
         owner_key_id=None if owner is None else owner.id,
         owner_key_is_here=find_signer(workspace, owner_key_name(version.model)) is not None,
         reproductions=reproductions,
+        builds=builds,
     )
 
 
@@ -200,6 +203,7 @@ def show_card(workspace: Workspace, call: Call, request: ShowVersion) -> CardTex
 
 def _bundle_facts(bundle: Bundle) -> BundleFacts:
     return BundleFacts(
+        task=bundle.task,
         class_names=bundle.class_names,
         input=bundle.input,
         head=bundle.head,

@@ -115,7 +115,7 @@ def origin_of(
     """All a version of the run is made from; exporting a tracked run's weights takes seconds.
 
     Raises:
-        RunNotPackable: it left no exported file, or no checkpoint that detects.
+        RunNotPackable: it left no exported file, or no checkpoint that can be exported.
         RunLacks: a tracked run does not say what is needed.
         EngineUnknown, JobFailed, JobCrashed, JobHung, TimeLimitReached, OutOfMemory,
             ProtocolBroken: the checkpoint could not be exported.

@@ -64,7 +64,7 @@ def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelV
     Raises:
         BadModelName: the model cannot be called that.
         RunUnknown: there is no such run.
-        RunNotPackable: it did not finish, or left no exported file and no checkpoint that detects.
+        RunNotPackable: it did not finish, or left neither an exported file nor a checkpoint.
         RunLacks: a tracked run does not say what is needed, and neither does the request.
         TrainingKnows: of a training something is said that was recorded.
         NoSuchRef, AmbiguousRef: there is no such commit.

@@ -11,7 +11,6 @@ import msgspec
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from tuf.api.metadata import Metadata, Targets  # type: ignore[attr-defined]
 
-from sightloop.contracts.revocation import Revocation, as_fields
 from sightloop.kernel.actors import Permission, require
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
@@ -19,6 +18,7 @@ from sightloop.registry import store
 from sightloop.registry.approvals import MAX_COMMENT_CHARACTERS
 from sightloop.registry.errors import BadComment, NotSignedYet
 from sightloop.registry.keys import owner_key_name
+from sightloop.registry.owner_fields import owner_fields
 from sightloop.registry.signing import owner_signer, signed_before
 from sightloop.registry.update_metadata import (
     Lifetimes,
@@ -80,10 +80,10 @@ def write_owner_metadata(
     lifetimes: Lifetimes,
     anew: bool = False,
 ) -> None:
-    """Sign the owner's list again without what was revoked, and with the list of that.
+    """Sign the owner's list again without what was revoked, and with what else he says.
 
     Args:
-        workspace: knows what was revoked.
+        workspace: knows what was revoked, and which builds passed.
         folder: of the metadata, locked by the caller.
         model: whose owner signs.
         signers: first the key that signed before; each signs.
@@ -97,15 +97,12 @@ def write_owner_metadata(
     before = signed_before(folder, role, signers[0])
     with workspace.db.read() as tx:
         versions = store.versions_of(tx, model)
-    revoked = [one for one in versions if one.revoked_at_ms is not None]
+        revoked = [one for one in versions if one.revoked_at_ms is not None]
+        vouched = [one for one in versions if one.signed_at_ms and one.revoked_at_ms is None]
+        fields = owner_fields(tx, vouched=vouched, revoked=revoked)
     # The file is the server's: what stays listed is what the registry knows to be signed.
-    good = {
-        target_path(model, one.bundle)
-        for one in versions
-        if one.signed_at_ms is not None and one.revoked_at_ms is None
-    }
+    good = {target_path(model, one.bundle) for one in vouched}
     known = {} if before is None else before.targets
-    fields = as_fields([_statement(version) for version in revoked])
     targets = {path: target for path, target in known.items() if path in good}
     if before is not None and not anew:
         same = (targets, fields) == (known, before.unrecognized_fields)
@@ -122,16 +119,6 @@ def write_owner_metadata(
     for signer in signers:
         metadata.sign(signer, append=True)
     folder.write(role, metadata)
-
-
-def _statement(version: ModelVersion) -> Revocation:
-    assert version.revoked_at_ms is not None, "only revoked versions are listed"
-    return Revocation(
-        bundle=version.bundle,
-        version=version.number,
-        reason=version.revoked_reason,
-        revoked_at_ms=version.revoked_at_ms,
-    )
 
 
 def _record(

@@ -6,11 +6,14 @@ at the verdict first. Publishing what was signed is the update repository's part
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 from tuf.api.metadata import Metadata, TargetFile, Targets  # type: ignore[attr-defined]
 
+from sightloop.contracts.revocation import REVOKED_FIELD
 from sightloop.kernel.actors import Permission, require, step_actor
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.steps import Outcome, Step
@@ -26,6 +29,7 @@ from sightloop.registry.keys import (
     owner_key_name,
     public_half,
 )
+from sightloop.registry.owner_fields import owner_fields
 from sightloop.registry.release import require_releasable
 from sightloop.registry.update_metadata import (
     Lifetimes,
@@ -128,17 +132,29 @@ def _vouch(
     )
     if path in known and is_fresh:
         return
+    with workspace.db.read() as tx:
+        vouched = [
+            one
+            for one in store.versions_of(tx, version.model)
+            if one.revoked_at_ms is None and (one.signed_at_ms or one.number == version.number)
+        ]
+        fields = owner_fields(tx, vouched=vouched, revoked=[])
     # Earlier versions stay targets: rolling back must need no metadata that has been withdrawn.
     targets = Targets(
         version=1 if before is None else before.version + 1,
         expires=expiry(now_ms, lifetimes.owner_days),
         targets={**known, path: _target_of(workspace, version, path)},
         # What was revoked stays so with every later signature.
-        unrecognized_fields={} if before is None else before.unrecognized_fields,
+        unrecognized_fields=_revoked_before(before) | fields,
     )
     metadata = Metadata(targets)
     metadata.sign(signer)
     folder.write(role, metadata)
+
+
+def _revoked_before(before: Targets | None) -> dict[str, Any]:
+    said = {} if before is None else before.unrecognized_fields
+    return {name: value for name, value in said.items() if name == REVOKED_FIELD}
 
 
 def signed_before(folder: MetadataFolder, role: str, signer: CryptoSigner) -> Targets | None:

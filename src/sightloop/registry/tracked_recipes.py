@@ -7,9 +7,9 @@ the same names; `args.yaml` holds them once more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from sightloop.contracts.bundle import HeadLayout
+from sightloop.contracts.bundle import HeadLayout, Task
 from sightloop.registry.errors import RunLacks, RunNotPackable
 
 SETTINGS_FILE = "args.yaml"
@@ -40,15 +40,16 @@ def recipe_of(
     """What the run says, with what is given in its place.
 
     Raises:
-        RunNotPackable: it trained a model that does not detect, or left no weights.
+        RunNotPackable: it trained a model of another task, or left no weights.
         RunLacks: several files could be the weights, or no size is known.
 
     >>> recipe_of("r", ["weights/last.pt", "weights/best.pt"], {"imgsz": "640", "nms": "False"})
     Recipe(weights='weights/best.pt', image_size_px=640, head='end_to_end')
     """
     task = settings.get("task", "detect")
-    if task != "detect":
-        raise RunNotPackable(run=run, why=f"its task is {task!r}, and versions detect")
+    if task not in get_args(Task):
+        known = ", ".join(get_args(Task))
+        raise RunNotPackable(run=run, why=f"its task is {task!r}, not one of {known}")
     return Recipe(
         weights=_weights_of(run, artifacts, weights),
         image_size_px=image_size_px or _image_size_of(run, settings.get("imgsz", "")),

@@ -38,6 +38,10 @@ class InstantSlot:
         remember()
         self.running = installed
 
+    def is_outdated(self) -> bool:
+        """As `ModelSlot.is_outdated`; it runs what it runs in one way."""
+        return False
+
     async def clear(self) -> None:
         """As `ModelSlot.clear`."""
         self.running = None

@@ -19,9 +19,11 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]
     Timestamp,
 )
 
+from sightloop.contracts import gated_builds
 from sightloop.contracts.agent_release import release_path
 from sightloop.contracts.assignment import Assignment, SignedAssignment
 from sightloop.contracts.decode import encode
+from sightloop.contracts.gated_builds import GatedBuild, GatedBundle
 from sightloop.contracts.revocation import Revocation, as_fields
 from sightloop.kernel.digests import Digest
 
@@ -75,6 +77,12 @@ class UpdateRepository:
             Revocation(bundle=bundle, version=1, reason=reason, revoked_at_ms=1_700_000_000_000)
         )
         targets.unrecognized_fields.update(as_fields(self._revoked[model]))
+        self.publish()
+
+    def gate(self, model: str, bundle: Digest, builds: list[GatedBuild]) -> None:
+        """Let the owner vouch for these builds of a version, and no others of the model."""
+        listed = [GatedBundle(bundle=bundle, version=1, builds=builds)]
+        self._targets[model].unrecognized_fields.update(gated_builds.as_fields(listed))
         self.publish()
 
     def rotate(self, role: str) -> None:

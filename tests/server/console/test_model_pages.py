@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from sightloop.contracts.bundle import BundleFile
+from sightloop.evaluation.gate import RuleVerdict, Verdict
 from sightloop.kernel.actors import LOCAL, Role
 from sightloop.kernel.digests import digest_of
 from sightloop.kernel.events import subscribe
@@ -16,6 +17,7 @@ from sightloop.loop.reactions import LOOP, REACTIONS
 from sightloop.loop.turns import Trigger, Turn, TurnState, get_turn, open_turn
 from sightloop.loop.worker import react_to_all
 from sightloop.registry import store as registry
+from sightloop.registry.build_verdicts import BuildVerdict, add_build_verdict
 from sightloop.registry.comparison import CompareVersions, compare_versions
 from sightloop.registry.errors import NotComparable
 from sightloop.registry.likeness import Proof
@@ -322,6 +324,43 @@ def test_a_rejection_has_to_be_meant(tab, workspace, awaiting):
 )
 def test_nobody_is_kept_out_by_how_it_looks(tab, awaiting, path: str):
     assert_open_to_everybody(tab, path)
+
+
+@pytest.fixture
+def gated(workspace) -> None:
+    """Two builds of version 2: one passed the gate for every device, one failed for boxes."""
+    words = {
+        "pass": "On 131 images with 293 objects AP50 is 0.431, that of the released file is 0.430.",
+        "fail": f"1 of 2 devices cannot use it; line-1: {MARKUP} was not found",
+    }
+    with workspace.db.write() as tx:
+        for runtime, outcome in (("openvino", "pass"), ("tensorrt", "fail")):
+            rule = RuleVerdict(
+                rule="loss", outcome=outcome, reason=words[outcome], value=0.0, bound=0.01
+            )
+            record = BuildVerdict(
+                id=f"verdict_{runtime}", model=MODEL, number=2, device_class="", runtime=runtime,
+                runtime_version="1.0", precision="int8", images=None,
+                verdict=Verdict(outcome=outcome, rules=[rule]), evaluation="e", n_devices=0,
+                decided_at_ms=1_700_000_000_000,
+            )  # fmt: skip
+            add_build_verdict(tx, record)
+
+
+def test_a_version_says_which_other_ways_to_run_it_were_judged(visitor, gated):
+    page = visitor.get(VERSION).text
+    assert "openvino 1.0" in page
+    assert "that of the released file is 0.430" in page
+    assert MARKUP not in page
+
+
+def test_a_version_without_gated_builds_says_how_to_gate_them(visitor):
+    assert f"models gate-builds {MODEL}@2" in visitor.get(VERSION).text
+
+
+@pytest.mark.processes
+def test_gated_builds_keep_nobody_out_by_how_they_look(tab, gated):
+    assert_open_to_everybody(tab, VERSION)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ TOPICS: Mapping[str, str] = {
     "access": "settings",
     "alias": "models",
     "branch": "datasets",
+    "build": "models",
     "bundle": "models",
     "dataset": "datasets",
     "destination": "settings",
@@ -203,6 +204,11 @@ _WORDS: Mapping[str, Callable[[str, Data], Told]] = {
     ),
     "branch.renamed": lambda _, d: Told(
         f"Branch {d['before']} is now called {d['branch']}", f"/datasets/{d['commit']}"
+    ),
+    "build.judged": lambda _, d: Told(
+        f"The gate said {d['outcome']} to {_version(d)} on {d['runtime']} with {d['precision']}",
+        f"{_model_href(d)}#builds",
+        "good" if d["outcome"] == "pass" else "bad" if d["outcome"] == "fail" else "",
     ),
     "bundle.evaluated": lambda _, d: Told(
         f"A model was measured on commit {short(d['commit'])}", f"/datasets/{d['commit']}"
