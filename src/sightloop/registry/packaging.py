@@ -27,7 +27,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.steps import Outcome, Step
-from sightloop.kernel.worker import Interrupted, StepControl
+from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.errors import ClassesDiffer, NothingUnseen
@@ -97,15 +97,11 @@ def package_step(workspace: Workspace, step: Step, control: StepControl) -> Outc
     Raises:
         Interrupted: the worker was told to stop.
     """
-
-    def watch(what: str, done: int, total: int) -> None:
-        if control.should_stop:
-            raise Interrupted(key=step.key)
-        control.progress(what, done, total)
-
     # A run becomes one version however often it is packaged, so the step needs no other record.
     request = msgspec.convert(step.inputs, PackageRun)
-    version = package_run(workspace, Call(step_actor(step.name), watch), request)
+    version = package_run(
+        workspace, Call(step_actor(step.name), control.progress_of(step)), request
+    )
     return Outcome({"model": version.model, "number": version.number, "bundle": version.bundle})
 
 
