@@ -89,6 +89,7 @@ def show_evaluation(workspace: Workspace, call: Call, evaluation_id: str) -> Eva
     """The evaluation of that id.
 
     Raises:
+        NotAllowed: the actor may not read.
         NotFound: there is none.
     """
     require(call.actor, Permission.READ)
@@ -102,7 +103,11 @@ def show_evaluation(workspace: Workspace, call: Call, evaluation_id: str) -> Eva
 def list_evaluations(
     workspace: Workspace, call: Call, request: ListEvaluations
 ) -> list[Evaluation]:
-    """The evaluations asked for, newest first."""
+    """The evaluations asked for, newest first.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         return store.list_evaluations(tx, bundle=request.bundle, commit=request.commit)

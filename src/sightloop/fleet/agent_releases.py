@@ -109,6 +109,7 @@ def release_agent(workspace: Workspace, call: Call, request: ReleaseAgent) -> Ag
     """The release is signed; the next publication shows it to devices.
 
     Raises:
+        NotAllowed: the actor may not sign.
         BadRelease: no wheel is named, or one cannot be read.
         UpdateMetadataDamaged: what was signed before is not what is there now.
     """
@@ -137,6 +138,7 @@ def assign_agent(workspace: Workspace, call: Call, request: AssignAgent) -> Agen
     """The devices are told with their next check-in; giving an older release takes one back.
 
     Raises:
+        NotAllowed: the actor may not release.
         NotFound: there is no such release or device.
         RepositoryKeyMissing: the online key is elsewhere.
     """

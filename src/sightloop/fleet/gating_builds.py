@@ -40,7 +40,9 @@ def gate_builds(workspace: Workspace, call: Call, request: GateBuilds) -> Builds
     """Each build has a verdict, and devices know those of a signed version. Safe to repeat.
 
     Raises:
-        As `judge_builds`.
+        NotAllowed: the actor may not evaluate, or not sign.
+        NotFound, VersionRevoked, NoDatasetCommit, NoSuchRef, NothingToEvaluate, RuntimeMissing,
+            ForeignModel, BlobMissing, BlobDamaged: see `judge_builds`.
         OwnerKeyMissing, OwnerKeyForeign: the model's private key is not on this host; the
             verdicts stand, and the next signature of any version of the model takes them along.
         UpdateMetadataDamaged: what the owner signed before is not what is there now.

@@ -62,6 +62,7 @@ def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelV
     can be packaged once more when its dataset commit is known: that makes another version.
 
     Raises:
+        NotAllowed: the actor may not train.
         BadModelName: the model cannot be called that.
         RunUnknown: there is no such run.
         RunNotPackable: it did not finish, or left neither an exported file nor a checkpoint.

@@ -125,6 +125,7 @@ def list_reproductions(
     """Every reproduction of the version, newest first.
 
     Raises:
+        NotAllowed: the actor may not read.
         BadVersionReference: the text has another form.
         NotFound: there is no such version, or the alias points nowhere.
     """

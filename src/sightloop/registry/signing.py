@@ -60,6 +60,7 @@ def sign_version(
     passed is renewed.
 
     Raises:
+        NotAllowed: the actor may not sign.
         NotFound: there is no such version.
         NotReleasable: its latest verdict is not a pass.
         VersionRejected: a person rejected it.
