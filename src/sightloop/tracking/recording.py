@@ -143,7 +143,6 @@ def change_run(workspace: Workspace, call: Call, request: ChangeRun) -> RunWithF
         NotAllowed: the actor may not track.
         RunUnknown: there is no such run.
         RunDeleted: it was deleted.
-        BadName: it cannot be called this.
     """
     require(call.actor, Permission.TRAIN)
 
