@@ -41,8 +41,28 @@ def test_every_link_to_a_file_leads_somewhere(path: Path):
             assert (path.parent / target).exists(), f"{path.name} points to {target}"
 
 
+def test_every_page_stands_in_the_list_of_pages():
+    docs = ROOT / "docs"
+    links = re.findall(r"\]\(([^)#]+)\)", (docs / "README.md").read_text())
+    listed = {(docs / link).resolve() for link in links}
+    assert {path for path in docs.rglob("*.md") if path.name != "README.md"} - listed == set()
+
+
 @pytest.mark.parametrize(
-    "name", ["bundle", "check-in", "commit", "job", "profile", "run-spool", "telemetry"]
+    "name",
+    [
+        "agent-release",
+        "bundle",
+        "check-in",
+        "commit",
+        "job",
+        "labels",
+        "profile",
+        "remote",
+        "run-spool",
+        "telemetry",
+        "update-folder",
+    ],
 )
 def test_every_format_has_a_specification_with_its_version(name: str):
     text = (ROOT / "docs" / "formats" / f"{name}.md").read_text()
