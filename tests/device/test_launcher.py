@@ -13,10 +13,10 @@ import pytest
 from sightloop.contracts.agent_release import AgentRelease
 from sightloop.contracts.bundle import BundleFile
 from sightloop.contracts.decode import encode
-from sightloop.device import agent_choice
+from sightloop.device import agent_choice, agent_store
 from sightloop.device.agent_choice import AgentChoice, begin, give_way, propose, prove, refuse
 from sightloop.device.agent_store import AgentStore
-from sightloop.device.errors import UnsafeName
+from sightloop.device.errors import BadWheel
 from sightloop.device.launcher import Launcher
 from sightloop.kernel.digests import digest_of
 from sightloop.testing.agents import wait_until
@@ -211,7 +211,26 @@ def test_a_wheel_cannot_write_outside_its_folder(home, link, store, wheels, name
     with zipfile.ZipFile(wheel, "w") as packed:
         packed.writestr(name, "")
     manifest = wheels.release(wheel.getvalue())
-    with pytest.raises(UnsafeName):
+    with pytest.raises(BadWheel, match="would lie outside its folder") as caught:
+        store.install(digest_of(manifest), manifest, link)
+    assert caught.value.code == "DEV-069"
+    assert not store.has(digest_of(manifest))
+
+
+def test_a_wheel_that_is_no_archive_says_so(link, store, wheels):
+    manifest = wheels.release(b"no wheel")
+    with pytest.raises(BadWheel, match="it is no zip archive"):
+        store.install(digest_of(manifest), manifest, link)
+    assert not store.has(digest_of(manifest))
+
+
+def test_a_wheel_that_swells_beyond_the_bound_is_not_unpacked(link, store, wheels, monkeypatch):
+    monkeypatch.setattr(agent_store, "MOST_UNPACKED_BYTES", 1)
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as packed:
+        packed.writestr("sightloop/big.py", "xx")
+    manifest = wheels.release(wheel.getvalue())
+    with pytest.raises(BadWheel, match="it holds 2 bytes, of which 1 may be"):
         store.install(digest_of(manifest), manifest, link)
     assert not store.has(digest_of(manifest))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from sightloop.contracts.agent_release import AgentRelease
 from sightloop.contracts.decode import decode, encode
 from sightloop.device.agent_choice import AgentChoice
-from sightloop.device.bundle_store import SAFE_NAME, SPARE_BYTES
+from sightloop.device.bundle_store import SAFE_NAME, require_space
 from sightloop.device.download import fetch_file
-from sightloop.device.errors import NotEnoughSpace, UnsafeName
+from sightloop.device.errors import BadWheel
 from sightloop.device.update_source import UpdateSource
 from sightloop.kernel.digests import Digest
 from sightloop.kernel.files import disk_errors, sync_filesystem, sync_folder, write_atomic
@@ -54,24 +54,20 @@ class AgentStore:
         """Fetch and unpack what is missing, then make the release appear. Safe to repeat.
 
         Raises:
-            WrongFormat, UnsafeName: the release is not one this agent can unpack.
+            WrongFormat, BadWheel: the release is not one this agent can unpack.
             NotEnoughSpace: the disk has no room for it.
             TamperedFile, ServerAway, ServerRefused, DiskFull: see `fetch_file`.
         """
         described = decode(manifest, AgentRelease, what=f"agent release {release}")
         coming = self._incoming / release.removeprefix("sha256:")
         coming.mkdir(parents=True, exist_ok=True)
-        needed_bytes = 4 * sum(file.size_bytes for file in described.files)  # and unpacked
-        free_bytes = shutil.disk_usage(self._root).free
-        if needed_bytes + SPARE_BYTES > free_bytes:
-            raise NotEnoughSpace(
-                needed_bytes=needed_bytes, free_bytes=free_bytes, path=str(self._root)
-            )
+        # The wheels, and what is in them, which is taken for three times as much.
+        require_space(self._root, 4 * sum(file.size_bytes for file in described.files))
         library = coming / "lib"
         shutil.rmtree(library, ignore_errors=True)  # of an attempt that was cut short
         for file in described.files:
             if not SAFE_NAME.fullmatch(file.name):
-                raise UnsafeName(name=file.name)
+                raise BadWheel(wheel=file.name, problem="that is no plain file name")
             wheel = coming / file.name
             if not wheel.exists():
                 fetch_file(source, file, into=wheel)
@@ -128,12 +124,12 @@ def _unpack(wheel: Path, library: Path) -> None:
             members = packed.infolist()
             for member in members:
                 if member.filename.startswith("/") or ".." in Path(member.filename).parts:
-                    raise UnsafeName(name=member.filename)
+                    problem = f"{member.filename[:80]!r} in it would lie outside its folder"
+                    raise BadWheel(wheel=wheel.name, problem=problem)
             n_bytes = sum(member.file_size for member in members)
             if n_bytes > MOST_UNPACKED_BYTES:
-                raise NotEnoughSpace(
-                    needed_bytes=n_bytes, free_bytes=MOST_UNPACKED_BYTES, path=str(library)
-                )
+                problem = f"it holds {n_bytes} bytes, of which {MOST_UNPACKED_BYTES} may be"
+                raise BadWheel(wheel=wheel.name, problem=problem)
             packed.extractall(library)
     except zipfile.BadZipFile as error:
-        raise UnsafeName(name=wheel.name) from error
+        raise BadWheel(wheel=wheel.name, problem=f"it is no zip archive ({error})") from error

@@ -58,7 +58,7 @@ class BundleStore:
         coming = self._incoming / bundle.removeprefix("sha256:")
         coming.mkdir(exist_ok=True)
         missing = [file for file in described.files if not file_path(coming, file.name).exists()]
-        self._check_space(sum(file.size_bytes for file in missing))
+        require_space(self._root, sum(file.size_bytes for file in missing))
         for file in missing:
             fetch_file(source, file, into=file_path(coming, file.name))
         write_atomic(coming / MANIFEST_NAME, manifest)
@@ -77,9 +77,13 @@ class BundleStore:
         """Forget a bundle whose bytes have changed, so that it is fetched again."""
         shutil.rmtree(self.folder(bundle), ignore_errors=True)
 
-    def _check_space(self, needed_bytes: int) -> None:
-        free_bytes = shutil.disk_usage(self._root).free
-        if needed_bytes + SPARE_BYTES > free_bytes:
-            raise NotEnoughSpace(
-                needed_bytes=needed_bytes, free_bytes=free_bytes, path=str(self._root)
-            )
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Return when so much fits on the folder's disk, and `SPARE_BYTES` more.
+
+    Raises:
+        NotEnoughSpace: it does not.
+    """
+    free_bytes = shutil.disk_usage(folder).free
+    if needed_bytes + SPARE_BYTES > free_bytes:
+        raise NotEnoughSpace(needed_bytes=needed_bytes, free_bytes=free_bytes, path=str(folder))

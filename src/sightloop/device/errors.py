@@ -274,13 +274,13 @@ class TamperedFile(Damaged):
 
 
 class NotEnoughSpace(Unavailable):
-    """The bundle does not fit on the disk beside what the device needs to keep running."""
+    """What is fetched does not fit on the disk beside what the device needs to keep running."""
 
     code = "DEV-028"
 
     def __init__(self, *, needed_bytes: int, free_bytes: int, path: str) -> None:
         super().__init__(
-            f"the bundle needs {needed_bytes} bytes on the disk of {path}, "
+            f"what is to be fetched needs {needed_bytes} bytes on the disk of {path}, "
             f"of which {free_bytes} are free; make room or lower --spool-bytes",
             needed_bytes=needed_bytes,
             free_bytes=free_bytes,
@@ -297,6 +297,19 @@ class UnsafeName(BadInput):
             f"the bundle names a file {name[:80]!r}, which is not a plain relative path; "
             "package the version again",
             name=name[:80],
+        )
+
+
+class BadWheel(BadInput):
+    """A wheel of an agent release cannot be unpacked into the release's folder."""
+
+    code = "DEV-069"
+
+    def __init__(self, *, wheel: str, problem: str) -> None:
+        super().__init__(
+            f"the agent release has a file {wheel[:80]!r} that cannot be unpacked: {problem}; "
+            "make another release with `sightloop fleet release-agent`",
+            wheel=wheel[:80],
         )
 
 
