@@ -44,7 +44,7 @@ class Server(NamedTuple):
 @contextmanager
 def mlflow_server(tools: Path, folder: Path, database: str = "") -> Iterator[Server]:
     """MLflow's, from the `bin` folder of its environment; SQLite unless told otherwise."""
-    database = database.replace("postgresql://", "postgresql+psycopg2://")
+    database = for_mlflow(database)
     folder.mkdir(exist_ok=True)
     port = free_port()
     command = [str(tools / "mlflow"), "server", "--workers", "1", "--port", str(port)]
@@ -55,6 +55,11 @@ def mlflow_server(tools: Path, folder: Path, database: str = "") -> Iterator[Ser
     url = f"http://127.0.0.1:{port}"
     with running(command, folder, environment, url) as (pid, ready_s):
         yield Server(url, "", ready_s, pid)
+
+
+def for_mlflow(database: str) -> str:
+    """The address of a PostgreSQL database with the driver that MLflow's environment has."""
+    return database.replace("postgresql://", "postgresql+psycopg2://")
 
 
 @contextmanager
