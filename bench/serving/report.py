@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.data.machine import memory_gb, processor
+from bench.data.machine import code_commit, memory_gb, processor
 from bench.serving.swaps import quantiles_ms, slope_mb
 
 NAMES = {"bare": "no server", "sightloop": "Sightloop", "litserve": "LitServe",
@@ -72,7 +72,7 @@ def _how(found: dict[str, Any], tools: Path) -> str:
     return (
         f"`make bench-serving`, {time.strftime('%d %B %Y', time.gmtime()).lstrip('0')}, "
         f"{processor()}, {os.cpu_count()} cores, {memory_gb():.0f} GB of memory, Linux "
-        f"{platform.release()}, Python {platform.python_version()}; Sightloop at {_commit()}, "
+        f"{platform.release()}, Python {platform.python_version()}; Sightloop at {code_commit()}, "
         f"ONNX Runtime {version('onnxruntime')}, OpenCV {version('opencv-python-headless')}, "
         f"uvicorn {version('uvicorn')}; {', '.join(peers) or 'no peers'}.\n\n"
         "Everybody serves the same file (YOLO26n, 320 px, the starter weights) with "
@@ -199,11 +199,3 @@ def _peer_version(tools: Path, name: str) -> str:
         [str(python), "-c", _VERSION_OF, name], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return found.stdout.strip()

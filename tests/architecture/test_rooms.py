@@ -110,6 +110,7 @@ PURE = (
     "datasets/curation/near",
     "datasets/curation/suspicions",
     "tracking/filters",
+    "tracking/run_columns",
     "tracking/tensorboard/crc32c",
     "tracking/tensorboard/events",
     "tracking/tensorboard/records",

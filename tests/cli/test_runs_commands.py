@@ -1,4 +1,4 @@
-"""`sightloop runs list`, `show` and `compare`, as a person runs them."""
+"""`sightloop train` and `runs list`, `show` and `compare`, as a person runs them."""
 
 from __future__ import annotations
 
@@ -96,3 +96,13 @@ def test_one_run_cannot_be_compared(root: Path):
     shown = run(root, "runs", "compare", found["run"]["id"])
     assert shown.exit_code == 2
     assert "two or more" in shown.stderr
+
+
+@pytest.mark.parametrize("given", ["lr0", "=0.1"])
+def test_a_setting_without_a_name_or_a_value_is_refused_before_anything_starts(
+    root: Path, given: str
+):
+    refused = run(root, "train", "--set", given)
+    assert refused.exit_code == 2
+    assert f"'{given}' is no NAME=VALUE" in refused.output
+    assert len(listed(root)) == 3

@@ -1,6 +1,7 @@
 """Releases of the agent: signed, assigned, and told only to agents that can be replaced."""
 
 import pytest
+from tuf.api.metadata import Targets
 
 from sightloop.contracts.agent_release import SELF_UPDATE, release_path
 from sightloop.contracts.assignment import Assignment
@@ -19,6 +20,9 @@ from sightloop.fleet.rotation import RotateKey, rotate_key
 from sightloop.fleet.update_repository import publish, released_blob, target_blob
 from sightloop.kernel.digests import digest_of
 from sightloop.kernel.errors import NotFound
+from sightloop.registry.errors import UpdateMetadataDamaged
+from sightloop.registry.keys import ensure_signer
+from sightloop.registry.update_metadata import MetadataFolder, update_metadata_folder
 from sightloop.testing.workspaces import LOCAL_CALL
 
 
@@ -51,6 +55,19 @@ def test_a_release_is_a_signed_target_and_its_wheels_are_given_out(workspace, re
     assert client.look().get_targetinfo(path) is not None
     assert target_blob(workspace, path) == released.digest
     assert released_blob(workspace, digest_of(b"a wheel")) == digest_of(b"a wheel")
+
+
+def test_releases_somebody_else_slipped_in_are_not_signed_along(workspace, released, tmp_path):
+    folder = MetadataFolder(update_metadata_folder(workspace))
+    forged = folder.load_newest("agents", Targets)
+    forged.signed.version = 2
+    forged.sign(ensure_signer(workspace, "timestamp"))
+    folder.write("agents", forged)
+    wheel = tmp_path / "sightloop-0.3.0-py3-none-any.whl"
+    wheel.write_bytes(b"another wheel")
+    with pytest.raises(UpdateMetadataDamaged, match=r"key [0-9a-f]+ of agents") as caught:
+        release_agent(workspace, LOCAL_CALL, ReleaseAgent(version="0.3.0", wheels=[str(wheel)]))
+    assert caught.value.code == "REG-041"
 
 
 def test_a_device_that_was_assigned_a_release_can_be_removed(workspace, released, enrol):

@@ -70,6 +70,20 @@ def test_an_interrupted_handler_gives_the_step_back(workspace: Workspace):
     assert run(workspace, handler).state is StepState.WAITING
 
 
+def test_progress_is_told_until_the_worker_must_stop_and_then_interrupts(workspace: Workspace):
+    with workspace.db.write() as tx:
+        step = steps.ask_for(tx, SPEC, now_ms=0)
+    seen: list[tuple[str, int, int]] = []
+    stopping = threading.Event()
+    control = StepControl(stopping, progress=lambda *said: seen.append(said))
+    tell = control.progress_of(step)
+    tell("images", 1, 2)
+    stopping.set()
+    with pytest.raises(Interrupted, match=step.key):
+        tell("images", 2, 2)
+    assert seen == [("images", 1, 2)]
+
+
 def test_a_step_nobody_can_run_fails_with_advice(workspace: Workspace):
     with workspace.db.write() as tx:
         steps.ask_for(tx, SPEC, now_ms=0)

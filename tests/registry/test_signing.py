@@ -161,7 +161,7 @@ def test_targets_somebody_else_slipped_in_are_not_signed_along(workspace, passed
     forged.signed.version = 2
     forged.sign(ensure_signer(workspace, "timestamp"))
     MetadataFolder(update_metadata_folder(workspace)).write("owner-pcb", forged)
-    with pytest.raises(UpdateMetadataDamaged, match="not signed by the owner's key") as caught:
+    with pytest.raises(UpdateMetadataDamaged, match=r"key [0-9a-f]+ of owner-pcb") as caught:
         sign(workspace, 2)
     assert caught.value.code == "REG-041"
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightloop.cli.command import Session, command
+from sightloop.cli.versions import named_version
 
 RolloutId = Annotated[str, typer.Argument(help="Id of the rollout; none takes the latest.")]
 
@@ -83,7 +84,9 @@ def start(
     session: Session,
     *,
     version: Annotated[str, typer.Argument(help="MODEL@NUMBER, signed and passed.")],
-    ring: Annotated[list[str] | None, typer.Option(help="A ring, in order; repeat it.")] = None,
+    ring: Annotated[
+        list[str] | None, typer.Option(help="A ring, in order; may be repeated.")
+    ] = None,
     bake_s: Annotated[float, typer.Option(help="How long a ring must serve well.")] = 300.0,
 ) -> None:
     """Send a version to every device of its model, ring after ring."""
@@ -91,10 +94,8 @@ def start(
     from sightloop.fleet.health import HealthCriteria
     from sightloop.fleet.rollout import Rollout
     from sightloop.fleet.rollouts import StartRollout
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = StartRollout(
         model=named.model,
         number=named.number,

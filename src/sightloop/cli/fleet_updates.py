@@ -25,7 +25,7 @@ def export_usb(
     *,
     folder: Annotated[Path, typer.Argument(help="An empty folder, on a stick say.")],
     device: Annotated[
-        list[str] | None, typer.Option(help="Id or name; repeat it. Without one, all.")
+        list[str] | None, typer.Option(help="Id or name; may be repeated. All unless given.")
     ] = None,
 ) -> None:
     """Write what devices are assigned into a folder, for `sightloop agent update --from`."""
@@ -75,7 +75,7 @@ def release_agent(
     session: Session,
     *,
     version: Annotated[str, typer.Argument(help="As the agent calls itself.")],
-    wheel: Annotated[list[Path], typer.Option(help="A wheel of it; repeat it.")],
+    wheel: Annotated[list[Path], typer.Option(help="A wheel of it; may be repeated.")],
 ) -> None:
     """Sign wheels as the next release of the agent; no device runs it yet."""
     from sightloop.fleet.agent_releases import AgentReleased, ReleaseAgent
@@ -90,7 +90,9 @@ def update_agents(
     *,
     number: Annotated[int, typer.Argument(help="Of the release.")],
     ring: Annotated[str | None, typer.Option(help="Only devices of this ring.")] = None,
-    device: Annotated[list[str] | None, typer.Option(help="Only this one; repeat it.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+    ] = None,
 ) -> None:
     """Let devices replace their agent by a release; those whose new agent fails keep the old."""
     from sightloop.fleet.agent_releases import AgentAssigned, AssignAgent

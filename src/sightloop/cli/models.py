@@ -8,8 +8,7 @@ import typer
 
 from sightloop.cli.command import Session, command
 from sightloop.cli.models_builds import gate_builds
-
-Version = Annotated[str, typer.Argument(help="MODEL@NUMBER or MODEL@ALIAS.")]
+from sightloop.cli.versions import Version, named_version
 
 
 def register(app: typer.Typer) -> None:
@@ -118,10 +117,8 @@ def evaluate(
     from sightloop.datasets.commits import CommitFacts, ShowCommit
     from sightloop.evaluation.services import EvaluateBundle
     from sightloop.evaluation.values import Evaluation
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
 
-    bundle = session.call("models.show", ShowVersion(version=version), ModelCard).version.bundle
+    bundle = named_version(session, version).bundle
     commit = session.call("data.show", ShowCommit(ref=ref), CommitFacts).commit
     plain = {"bundle": bundle, "commit": commit, "splits": split or ["test", "audit"]}
     request = msgspec.convert({**plain, "threads": threads}, EvaluateBundle)
@@ -141,12 +138,10 @@ def gate(
     """Judge a version against the champion and record the verdict."""
     from sightloop.cli.views import models as views
     from sightloop.evaluation.gate import GateRules
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
     from sightloop.registry.gating import GateVersion
     from sightloop.registry.values import VerdictRecord
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = GateVersion(
         model=named.model,
         number=named.number,
@@ -175,11 +170,9 @@ def reject(session: Session, *, version: Version, comment: Comment) -> None:
 def revoke(session: Session, *, version: Version, comment: Comment) -> None:
     """Take a signed version back: no device runs it any more, now or ever."""
     from sightloop.fleet.revoking import RevokedEverywhere
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
     from sightloop.registry.revoking import RevokeVersion
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = RevokeVersion(model=named.model, number=named.number, reason=comment)
     done = session.call("models.revoke", request, RevokedEverywhere)
     instead = "nothing instead" if done.instead is None else f"{named.model}@{done.instead} instead"
@@ -189,11 +182,9 @@ def revoke(session: Session, *, version: Version, comment: Comment) -> None:
 def _decide(session: Session, operation: str, version: str, comment: str) -> None:
     from sightloop.cli.views import models as views
     from sightloop.registry.approvals import DecideVersion
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
     from sightloop.registry.values import Approval
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = DecideVersion(model=named.model, number=named.number, comment=comment)
     session.print(session.call(operation, request, Approval), views.approval)
 
@@ -206,11 +197,9 @@ def promote(
 ) -> None:
     """Point an alias at a version; `champion` only takes one that passed its gate."""
     from sightloop.registry.aliases import SetAlias
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
     from sightloop.registry.values import Alias
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = SetAlias(model=named.model, alias=alias, number=named.number)
     moved = session.call("models.promote", request, Alias)
     session.print(moved, lambda one: f"{one.model}@{one.alias} is now {one.model}@{one.number}")
@@ -243,12 +232,10 @@ def sign(session: Session, *, version: Version) -> None:
 
     One without a passing verdict is refused.
     """
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
     from sightloop.registry.signing import SignVersion
     from sightloop.registry.values import ModelVersion
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     request = SignVersion(model=named.model, number=named.number)
     signed = session.call("models.sign", request, ModelVersion)
     session.print(signed, lambda one: f"{one.model}@{one.number} is signed")

@@ -7,25 +7,26 @@ from typing import Annotated
 import typer
 
 from sightloop.cli.command import Session
+from sightloop.cli.versions import Version, named_version
 
 
 def gate_builds(
     session: Session,
     *,
-    version: Annotated[str, typer.Argument(help="MODEL@NUMBER or MODEL@ALIAS.")],
+    version: Version,
     device_class: Annotated[
         str, typer.Option(help="For devices that enrolled as this; every class unless given.")
     ] = "",
     runtime: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="onnxruntime, openvino, cuda, tensorrt, with commas; all of this host unless "
-            "given. What only devices have is judged by what they reported."
+            help="onnxruntime, openvino, cuda or tensorrt; may be repeated. All of this host "
+            "unless given. What only devices have is judged by what they reported."
         ),
-    ] = "",
+    ] = None,
     precision: Annotated[
-        str, typer.Option(help="fp32, int8, with a comma; both unless given.")
-    ] = "",
+        list[str] | None, typer.Option(help="fp32 or int8; may be repeated. Both unless given.")
+    ] = None,
     ref: Annotated[str, typer.Option("--data", help="Branch or commit to judge on.")] = "main",
     max_loss: Annotated[float, typer.Option(help="AP50 that a build may lose.")] = 0.02,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
@@ -40,17 +41,15 @@ def gate_builds(
     from sightloop.evaluation.build_gate import BuildRules
     from sightloop.fleet.gating_builds import BuildsGated
     from sightloop.registry.build_gating import GateBuilds
-    from sightloop.registry.card import ModelCard
-    from sightloop.registry.catalogue import ShowVersion
 
-    named = session.call("models.show", ShowVersion(version=version), ModelCard).version
+    named = named_version(session, version)
     said = {
         "model": named.model,
         "number": named.number,
         "commit": ref,
         "device_class": device_class,
-        "runtimes": [one for one in runtime.split(",") if one],
-        "precisions": [one for one in precision.split(",") if one],
+        "runtimes": runtime or [],
+        "precisions": precision or [],
         "rules": BuildRules(max_loss=max_loss),
         "threads": threads,
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightloop.cli.command import Session, command
+from sightloop.cli.versions import Version
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def reproduce(
     session: Session,
     *,
-    version: Annotated[str, typer.Argument(help="MODEL@NUMBER or MODEL@ALIAS.")],
+    version: Version,
     environment: Annotated[
         str,
         typer.Option(

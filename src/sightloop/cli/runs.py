@@ -54,7 +54,9 @@ def train(
 
     parameters = {}
     for text in parameter or []:
-        key, _, value = text.partition("=")
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!r} is no NAME=VALUE", param_hint="--set")
         try:
             parameters[key] = msgspec.json.decode(value)
         except msgspec.DecodeError:
@@ -95,8 +97,8 @@ def list_runs(
 ) -> None:
     """Runs, newest first."""
     from sightloop.cli.views import runs as views
-    from sightloop.server.console.run_addresses import column_of, order_of
     from sightloop.tracking.browsing import MAX_ROWS, BrowseRuns, RunRow, RunRows
+    from sightloop.tracking.run_columns import column_of, order_term
 
     columns = []
     for text in column or []:
@@ -111,7 +113,7 @@ def list_runs(
         request = BrowseRuns(
             experiment=experiment or None,
             filter=filter_,
-            order_by=[order_of(sort) or sort] if sort else [],
+            order_by=[order_term(sort) or sort] if sort else [],
             columns=columns,
             is_deleted=deleted,
             limit=min(limit - len(rows), MAX_ROWS),

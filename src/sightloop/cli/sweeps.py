@@ -37,7 +37,7 @@ def start(
     name: Annotated[str, typer.Option(help="Name of the sweep.")] = "",
     ref: Annotated[str, typer.Option("--data", help="Branch or commit to train on.")] = "",
     engine: Annotated[str, typer.Option(help="Which engine trains.")] = "",
-    epochs: Annotated[int, typer.Option(help="Epochs of each trial.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each trial.")] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,17 +47,23 @@ def start(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--set", help="An engine setting that is fixed, as NAME=VALUE; repeatable."),
+        typer.Option(
+            "--set", help="An engine setting that is fixed, as NAME=VALUE; may be repeated."
+        ),
     ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option(help="A metric and what is wanted of it, as METRIC=maximize; repeatable."),
+        typer.Option(
+            help="A metric and what is wanted of it, as METRIC=maximize; may be repeated."
+        ),
     ] = None,
     sampler: Annotated[str, typer.Option(help="tpe, random or grid.")] = "",
-    trials: Annotated[int, typer.Option(help="How many trials in all.")] = 0,
-    time_limit_s: Annotated[float, typer.Option("--time-limit", help="Seconds.")] = 0,
-    parallel: Annotated[int, typer.Option(help="How many trials at a time.")] = 0,
-    seed: Annotated[int, typer.Option(help="Equal seeds search alike.")] = -1,
+    trials: Annotated[int | None, typer.Option(help="How many trials in all.")] = None,
+    time_limit_s: Annotated[
+        float | None, typer.Option(help="Seconds in all; 0 means no limit.")
+    ] = None,
+    parallel: Annotated[int | None, typer.Option(help="How many trials at a time.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds search alike.")] = None,
 ) -> None:
     """Begin a sweep. Workers make its trials: `sightloop worker`, or `sightloop sweep run`."""
     from sightloop.cli.views import sweeps as views
@@ -80,11 +86,10 @@ def start(
             ("trials", trials),
             ("time_limit_s", time_limit_s),
             ("parallel", parallel),
+            ("seed", seed),
         )
-        if value
+        if value not in (None, "", {}, [])
     }
-    if seed >= 0:
-        flags["seed"] = seed
     request = StartSweep(
         sweep=TimeSortedIds(SystemClock()).new("sweep"),
         text=_read(file) if file else "",
@@ -130,7 +135,7 @@ def run(
 
 
 def list_sweeps(
-    session: Session, *, limit: Annotated[int, typer.Option(help="How many.")] = 30
+    session: Session, *, limit: Annotated[int, typer.Option(help="How many.", min=1)] = 30
 ) -> None:
     """Sweeps, newest first."""
     from sightloop.cli.views import sweeps as views
@@ -166,23 +171,18 @@ def resume(
     session: Session,
     *,
     sweep: SweepId,
-    trials: Annotated[int, typer.Option(help="How many trials in all from now on.")] = 0,
+    trials: Annotated[int | None, typer.Option(help="How many trials in all from now on.")] = None,
     time_limit_s: Annotated[
-        float, typer.Option("--time-limit", help="Seconds in all; 0 means no limit.")
-    ] = -1,
-    parallel: Annotated[int, typer.Option(help="How many trials at a time.")] = 0,
+        float | None, typer.Option(help="Seconds in all; 0 means no limit.")
+    ] = None,
+    parallel: Annotated[int | None, typer.Option(help="How many trials at a time.")] = None,
 ) -> None:
     """Go on with a sweep that was stopped or is over, or change one that is running."""
     from sightloop.cli.views import sweeps as views
     from sightloop.training.sweeps.services import ResumeSweep
     from sightloop.training.sweeps.values import Sweep
 
-    request = ResumeSweep(
-        sweep=sweep,
-        trials=trials or None,
-        time_limit_s=None if time_limit_s < 0 else time_limit_s,
-        parallel=parallel or None,
-    )
+    request = ResumeSweep(sweep=sweep, trials=trials, time_limit_s=time_limit_s, parallel=parallel)
     session.print(session.call("sweep.resume", request, Sweep), views.started)
 
 
@@ -194,7 +194,9 @@ def best(
         str,
         typer.Option("--register", help="Make the best trial's model the next version of this."),
     ] = "",
-    trial: Annotated[int, typer.Option(help="Which of the best; the first otherwise.")] = -1,
+    trial: Annotated[
+        int | None, typer.Option(help="Which of the best; the first unless given.")
+    ] = None,
 ) -> None:
     """The best trials; with --register, hand one over to the models."""
     from sightloop.cli.views import sweeps as views
@@ -212,11 +214,11 @@ def best(
     session.print(made, lambda one: f"{one.model}@{one.number}  bundle {one.bundle}")
 
 
-def _chosen(found: Any, trial: int) -> str:  # noqa: ANN401 - BestTrials, which help must not load
+def _chosen(found: Any, trial: int | None) -> str:  # noqa: ANN401 - BestTrials, which help must not load
     from sightloop.kernel.errors import NotFound
 
     runs = {one.number: one.run for one in found.trials}
-    number = next(iter(runs)) if trial < 0 else trial
+    number = next(iter(runs)) if trial is None else trial
     if number not in runs:
         there = ", ".join(map(str, runs))
         raise NotFound(what="best trial", name=str(number), hint=f"the best are: {there}")

@@ -31,7 +31,7 @@ from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.ids import derived_id
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.steps import Outcome, Step
-from sightloop.kernel.worker import Interrupted, StepControl
+from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 
 BUNDLE_EVALUATED = EventKind("bundle.evaluated")
@@ -76,14 +76,8 @@ def evaluate_step(workspace: Workspace, step: Step, control: StepControl) -> Out
     Raises:
         Interrupted: the worker was told to stop.
     """
-
-    def watch(what: str, done: int, total: int) -> None:
-        if control.should_stop:
-            raise Interrupted(key=step.key)
-        control.progress(what, done, total)
-
     request = msgspec.convert(step.inputs, EvaluateBundle)
-    evaluation = _find_or_measure(workspace, request, watch)
+    evaluation = _find_or_measure(workspace, request, control.progress_of(step))
 
     def record(tx: Tx) -> None:
         _record(tx, evaluation, by=step_actor(step.name))
@@ -95,6 +89,7 @@ def show_evaluation(workspace: Workspace, call: Call, evaluation_id: str) -> Eva
     """The evaluation of that id.
 
     Raises:
+        NotAllowed: the actor may not read.
         NotFound: there is none.
     """
     require(call.actor, Permission.READ)
@@ -108,7 +103,11 @@ def show_evaluation(workspace: Workspace, call: Call, evaluation_id: str) -> Eva
 def list_evaluations(
     workspace: Workspace, call: Call, request: ListEvaluations
 ) -> list[Evaluation]:
-    """The evaluations asked for, newest first."""
+    """The evaluations asked for, newest first.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         return store.list_evaluations(tx, bundle=request.bundle, commit=request.commit)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from securesystemslib.exceptions import UnverifiedSignatureError
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -38,8 +37,8 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.errors import NotFound
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.workspace import Call, Workspace
-from sightloop.registry.errors import UpdateMetadataDamaged
 from sightloop.registry.keys import ensure_signer
+from sightloop.registry.signing import signed_before
 from sightloop.registry.update_metadata import (
     Lifetimes,
     MetadataFolder,
@@ -110,6 +109,7 @@ def release_agent(workspace: Workspace, call: Call, request: ReleaseAgent) -> Ag
     """The release is signed; the next publication shows it to devices.
 
     Raises:
+        NotAllowed: the actor may not sign.
         BadRelease: no wheel is named, or one cannot be read.
         UpdateMetadataDamaged: what was signed before is not what is there now.
     """
@@ -138,6 +138,7 @@ def assign_agent(workspace: Workspace, call: Call, request: AssignAgent) -> Agen
     """The devices are told with their next check-in; giving an older release takes one back.
 
     Raises:
+        NotAllowed: the actor may not release.
         NotFound: there is no such release or device.
         RepositoryKeyMissing: the online key is elsewhere.
     """
@@ -223,21 +224,12 @@ def _sign(workspace: Workspace, release: Digest, content: bytes) -> None:
     folder = MetadataFolder(update_metadata_folder(workspace))
     with folder.locked():
         signer = ensure_signer(workspace, AGENTS)
-        known = folder.load_newest(AGENTS, Targets)
-        if known is not None:
-            key_id = signer.public_key.keyid
-            try:
-                signer.public_key.verify_signature(known.signatures[key_id], known.signed_bytes)
-            except (KeyError, UnverifiedSignatureError) as error:
-                raise UpdateMetadataDamaged(
-                    path=str(folder.path_of(AGENTS, known.signed.version)),
-                    detail=f"it is not signed by the key {key_id}",
-                ) from error
+        before = signed_before(folder, AGENTS, signer)
         path = release_path(release)
-        targets = {} if known is None else known.signed.targets
+        targets = {} if before is None else before.targets
         made = Metadata(
             Targets(
-                version=1 if known is None else known.signed.version + 1,
+                version=1 if before is None else before.version + 1,
                 expires=expiry(workspace.clock.now_ms(), Lifetimes().owner_days),
                 targets={**targets, path: TargetFile.from_data(path, content)},
             )

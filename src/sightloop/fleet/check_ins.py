@@ -51,6 +51,7 @@ def check_in(
     A slot that was never assigned anything gets its model's champion, once that is signed.
 
     Raises:
+        NotAllowed: the caller is no device.
         SpeaksForAnother: the token belongs to another device.
         NotFound: the device was removed.
         RepositoryKeyMissing: a slot needs its first assignment, and the online key is elsewhere.

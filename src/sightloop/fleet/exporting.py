@@ -50,6 +50,7 @@ def export_updates(workspace: Workspace, call: Call, request: ExportUpdates) -> 
     """The folder carries everything these devices are assigned. Repeat it to bring it up to date.
 
     Raises:
+        NotAllowed: the actor may not release.
         NotFound: there is no such device.
         FolderNotEmpty: the folder holds something else.
         RepositoryMissing, RepositoryKeyMissing, UpdateMetadataDamaged: see `publish`.

@@ -15,7 +15,7 @@ from sightloop.fleet import store
 from sightloop.fleet.update_repository import publish
 from sightloop.kernel.actors import Permission, require, step_actor
 from sightloop.kernel.steps import Outcome, Step
-from sightloop.kernel.worker import Interrupted, StepControl
+from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store as registry
 from sightloop.registry.build_gating import GateBuilds, judge_builds
@@ -40,7 +40,9 @@ def gate_builds(workspace: Workspace, call: Call, request: GateBuilds) -> Builds
     """Each build has a verdict, and devices know those of a signed version. Safe to repeat.
 
     Raises:
-        As `judge_builds`.
+        NotAllowed: the actor may not evaluate, or not sign.
+        NotFound, VersionRevoked, NoDatasetCommit, NoSuchRef, NothingToEvaluate, RuntimeMissing,
+            ForeignModel, BlobMissing, BlobDamaged: see `judge_builds`.
         OwnerKeyMissing, OwnerKeyForeign: the model's private key is not on this host; the
             verdicts stand, and the next signature of any version of the model takes them along.
         UpdateMetadataDamaged: what the owner signed before is not what is there now.
@@ -68,15 +70,9 @@ def gate_builds_step(workspace: Workspace, step: Step, control: StepControl) -> 
     Raises:
         Interrupted: the worker was told to stop.
     """
-
-    def watch(what: str, done: int, total: int) -> None:
-        if control.should_stop:
-            raise Interrupted(key=step.key)
-        control.progress(what, done, total)
-
     # Repeatable as a whole, so it needs no record of its own in the step's last transaction.
     request = msgspec.convert(step.inputs, GateBuilds)
-    done = gate_builds(workspace, Call(step_actor(step.name), watch), request)
+    done = gate_builds(workspace, Call(step_actor(step.name), control.progress_of(step)), request)
     return Outcome({"outcomes": [one.verdict.outcome for one in done.verdicts]})
 
 

@@ -41,6 +41,7 @@ def remove_device(workspace: Workspace, call: Call, request: RemoveDevice) -> Re
     once more changes nothing.
 
     Raises:
+        NotAllowed: the actor may not administer.
         NotFound: there is none of that id or name, and there was none.
     """
     require(call.actor, Permission.ADMINISTER)

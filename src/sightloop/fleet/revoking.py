@@ -39,6 +39,7 @@ def revoke_version(workspace: Workspace, call: Call, request: RevokeVersion) -> 
     """The version is published as revoked, and nothing assigns it any more. Safe to repeat.
 
     Raises:
+        NotAllowed: the actor may not release, or not sign.
         NotFound, NotSignedYet, BadComment: see `sign_revocation`.
         OwnerKeyMissing, OwnerKeyForeign, UpdateMetadataDamaged: see `sign_revocation`.
         RepositoryKeyMissing: a key that has to sign now is elsewhere; what was signed stands.

@@ -81,6 +81,7 @@ def rotate_key(workspace: Workspace, call: Call, request: RotateKey) -> KeyRotat
     """Devices trust the new key and no longer the old one. Asking again completes what was cut.
 
     Raises:
+        NotAllowed: the actor may not administer.
         RepositoryMissing: there is no update repository.
         UnknownKeyRole, BadThreshold: the request cannot be met.
         RepositoryKeyMissing: a key that has to sign the change is elsewhere: bring it here first.

@@ -40,6 +40,19 @@ class StepControl:
         """Whether going on is of no use."""
         return self.stopping.is_set() or self.lost.is_set()
 
+    def progress_of(self, step: Step) -> Progress:
+        """Tells how far the step is, for services that are asked to stop through their progress.
+
+        Calling it raises `Interrupted` once the worker was told to stop.
+        """
+
+        def told(what: str, done: int, total: int) -> None:
+            if self.should_stop:
+                raise Interrupted(key=step.key)
+            self.progress(what, done, total)
+
+        return told
+
 
 class Interrupted(Unavailable):
     """A handler stopped early because its worker was told to; the step goes on later."""

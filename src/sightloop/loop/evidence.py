@@ -94,6 +94,7 @@ def show_evidence(workspace: Workspace, call: Call, request: ShowEvidence) -> Ev
     """The chain behind a version; its pixels are read and checked.
 
     Raises:
+        NotAllowed: the actor may not read.
         NotFound: there is no such version.
         BlobMissing, BlobDamaged: a named image is lost; the chain does not hold.
     """

@@ -84,6 +84,7 @@ def judge_builds(
     Takes about as long as evaluating the version once for each build.
 
     Raises:
+        NotAllowed: the actor may not evaluate.
         NotFound: there is no such version.
         VersionRevoked: its owner took it back.
         NoDatasetCommit: nobody recorded what the version learned from.

@@ -99,7 +99,11 @@ class CardText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelList:
-    """Models with their aliases and what the gate said of their newest versions, by name."""
+    """Models with their aliases and what the gate said of their newest versions, by name.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         # One more than asked for tells whether another page follows.
@@ -126,7 +130,11 @@ def list_models(workspace: Workspace, call: Call, request: ListModels) -> ModelL
 
 
 def list_versions(workspace: Workspace, call: Call, request: ListVersions) -> VersionList:
-    """The model's versions of both kinds, oldest first; none for an unknown model."""
+    """The model's versions of both kinds, oldest first; none for an unknown model.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         aliases = store.aliases_of(tx, request.model)
@@ -160,6 +168,7 @@ def show_version(workspace: Workspace, call: Call, request: ShowVersion) -> Mode
     """Everything about the version.
 
     Raises:
+        NotAllowed: the actor may not read.
         BadVersionReference: the text has another form.
         NotFound: there is no such version, or the alias points nowhere.
         BlobMissing, BlobDamaged: the store lost its manifest.

@@ -27,7 +27,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.progress import Progress
 from sightloop.kernel.steps import Outcome, Step
-from sightloop.kernel.worker import Interrupted, StepControl
+from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.errors import ClassesDiffer, NothingUnseen
@@ -62,6 +62,7 @@ def package_run(workspace: Workspace, call: Call, request: PackageRun) -> ModelV
     can be packaged once more when its dataset commit is known: that makes another version.
 
     Raises:
+        NotAllowed: the actor may not train.
         BadModelName: the model cannot be called that.
         RunUnknown: there is no such run.
         RunNotPackable: it did not finish, or left neither an exported file nor a checkpoint.
@@ -97,15 +98,11 @@ def package_step(workspace: Workspace, step: Step, control: StepControl) -> Outc
     Raises:
         Interrupted: the worker was told to stop.
     """
-
-    def watch(what: str, done: int, total: int) -> None:
-        if control.should_stop:
-            raise Interrupted(key=step.key)
-        control.progress(what, done, total)
-
     # A run becomes one version however often it is packaged, so the step needs no other record.
     request = msgspec.convert(step.inputs, PackageRun)
-    version = package_run(workspace, Call(step_actor(step.name), watch), request)
+    version = package_run(
+        workspace, Call(step_actor(step.name), control.progress_of(step)), request
+    )
     return Outcome({"model": version.model, "number": version.number, "bundle": version.bundle})
 
 

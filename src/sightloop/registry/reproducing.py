@@ -35,14 +35,9 @@ from sightloop.registry.values import ModelVersion, parse_reference
 from sightloop.tracking.errors import RunUnknown
 from sightloop.training.folders import JobFolder, claimed
 from sightloop.training.reproducing.errors import NoRecipe, RecordGone
-from sightloop.training.reproducing.rebuilding import (
-    Choices,
-    EnvironmentChoice,
-    Original,
-    Rebuilt,
-    read_original,
-    rebuilt,
-)
+from sightloop.training.reproducing.originals import Original, read_original
+from sightloop.training.reproducing.planning import Choices, EnvironmentChoice
+from sightloop.training.reproducing.rebuilding import Rebuilt, rebuilt
 from sightloop.training.weights_digest import read_tensors, weights_digest
 
 MODEL_REPRODUCED = EventKind("model.reproduced")
@@ -125,6 +120,7 @@ def list_reproductions(
     """Every reproduction of the version, newest first.
 
     Raises:
+        NotAllowed: the actor may not read.
         BadVersionReference: the text has another form.
         NotFound: there is no such version, or the alias points nowhere.
     """

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sightloop.kernel.database import Tx, metadata
 from sightloop.registry.likeness import Likeness, Proof
 from sightloop.training.reproducing.differences import Difference
-from sightloop.training.reproducing.rebuilding import EnvironmentChoice
+from sightloop.training.reproducing.planning import EnvironmentChoice
 
 _reproductions = Table(
     "registry_reproductions",

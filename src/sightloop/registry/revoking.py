@@ -46,6 +46,7 @@ def sign_revocation(
     """The owner's metadata says that the version is revoked; saying it again changes nothing.
 
     Raises:
+        NotAllowed: the actor may not sign.
         NotFound: there is no such version.
         NotSignedYet: it was never given out.
         BadComment: the reason is empty or too long.

@@ -60,6 +60,7 @@ def sign_version(
     passed is renewed.
 
     Raises:
+        NotAllowed: the actor may not sign.
         NotFound: there is no such version.
         NotReleasable: its latest verdict is not a pass.
         VersionRejected: a person rejected it.
@@ -158,7 +159,7 @@ def _revoked_before(before: Targets | None) -> dict[str, Any]:
 
 
 def signed_before(folder: MetadataFolder, role: str, signer: CryptoSigner) -> Targets | None:
-    """What the owner signed last; None when that was nothing.
+    """What the role's key signed last; None when that was nothing.
 
     Raises:
         UpdateMetadataDamaged: the newest file is not signed by this key.
@@ -167,13 +168,13 @@ def signed_before(folder: MetadataFolder, role: str, signer: CryptoSigner) -> Ta
     if metadata is None:
         return None
     key_id = signer.public_key.keyid
-    # The folder is the server's, the signature is the owner's: sign nothing on its word alone.
+    # The folder is the server's, the signature is the key's: sign nothing on its word alone.
     try:
         signer.public_key.verify_signature(metadata.signatures[key_id], metadata.signed_bytes)
     except (KeyError, UnverifiedSignatureError) as error:
         raise UpdateMetadataDamaged(
             path=str(folder.path_of(role, metadata.signed.version)),
-            detail=f"it is not signed by the owner's key {key_id}",
+            detail=f"it is not signed by the key {key_id} of {role}",
         ) from error
     return metadata.signed
 

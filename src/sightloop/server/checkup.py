@@ -47,7 +47,11 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_workspace(workspace: Workspace, call: Call, request: CheckWorkspace) -> Findings:
-    """Every check; one that fails to look is itself a finding."""
+    """Every check; one that fails to look is itself a finding.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     findings: list[Finding] = []
     for name, check in _CHECKS.items():

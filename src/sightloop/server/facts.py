@@ -57,7 +57,11 @@ class Counted(NamedTuple):
 
 
 def show_workspace(workspace: Workspace, call: Call, request: ShowWorkspace) -> WorkspaceFacts:  # noqa: ARG001
-    """Folder, versions, sizes and the newest seal, within about a tenth of a second."""
+    """Folder, versions, sizes and the newest seal, within about a tenth of a second.
+
+    Raises:
+        NotAllowed: the actor may not read.
+    """
     require(call.actor, Permission.READ)
     with workspace.db.read() as tx:
         n_events, seal = newest_number(tx), audit.latest(tx)

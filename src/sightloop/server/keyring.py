@@ -60,6 +60,9 @@ def show_keys(workspace: Workspace, call: Call, request: ShowKeys) -> Keyring:  
     """Where each private key is, and the public half's id; a key that is damaged says so.
 
     An admin's business: it tells a thief where to go.
+
+    Raises:
+        NotAllowed: the actor may not administer.
     """
     require(call.actor, Permission.ADMINISTER)
     with workspace.db.read() as tx:

@@ -24,6 +24,7 @@ __all__ = [
     "points",
     "receiving",
     "relabelling",
+    "run_columns",
     "services",
     "store",
     "tables",

@@ -240,7 +240,7 @@ def test_time_that_a_sweep_stands_still_is_not_counted(paper):
     facts = show_sweep(paper, LOCAL_CALL, ShowSweep(sweep="sweep_1"))
     assert facts.sweep.state == "finished"
     assert facts.sweep.ended_because == "the time limit of 100 s was reached"
-    with pytest.raises(SweepState, match="it ran for 101 s; give it more with --time-limit"):
+    with pytest.raises(SweepState, match="it ran for 101 s; give it more with --time-limit-s"):
         resume_sweep(paper, LOCAL_CALL, ResumeSweep(sweep="sweep_1"))
 
 

@@ -1,25 +1,21 @@
 """What the address of the table of runs says: the whole state of the page, so it can be shared.
 
-A column is written `metrics.NAME`, `params.NAME` or `tags.NAME`, an order the same way or as the
-name of an attribute, with a minus in front for the greatest first. Pure.
+Columns and orders are written as people write them on the command line.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 from urllib.parse import urlencode
 
-from sightloop.tracking.browsing import MAX_COLUMNS, Entity, RunColumn
+from sightloop.tracking.browsing import MAX_COLUMNS, RunColumn
+from sightloop.tracking.run_columns import column_of, column_text, order_term
 from sightloop.tracking.search import STATUS
 from sightloop.tracking.values import RunState
 
 STATES: tuple[RunState, ...] = get_args(RunState)
-ATTRIBUTES = ("run_name", "status", "start_time", "user_id")
-"""What else the table can be sorted by."""
-_ENTITIES: Mapping[str, Entity] = {"metrics": "metric", "params": "param", "tags": "tag"}
-_PREFIXES: Mapping[Entity, str] = {entity: prefix for prefix, entity in _ENTITIES.items()}
 
 
 class TableAddress(NamedTuple):
@@ -76,7 +72,7 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> TableAddress:
         filter=last("filter").strip(),
         experiment=last("experiment"),
         state=next((state for state in STATES if state == last("state")), None),
-        sort=last("sort") if order_of(last("sort")) else "",
+        sort=last("sort") if order_term(last("sort")) else "",
         columns=known or None,
         is_deleted=last("deleted") == "1",
         after=last("after"),
@@ -110,49 +106,3 @@ def _quoted(word: str) -> str:
     # Filters hold single quotes, of which `shlex` makes a thicket.
     is_plain = "'" in word and not set(word) & set('"$`\\!')
     return f'"{word}"' if is_plain else shlex.quote(word)
-
-
-def column_of(text: str) -> RunColumn | None:
-    """The column of that text; None for a text that names none.
-
-    >>> column_of("params.lr0"), column_of("params.")
-    (RunColumn(entity='param', key='lr0'), None)
-    """
-    prefix, _, key = text.partition(".")
-    entity = _ENTITIES.get(prefix)
-    return RunColumn(entity=entity, key=key) if entity and key else None
-
-
-def column_text(column: RunColumn) -> str:
-    """The column as addresses write it.
-
-    >>> column_text(RunColumn(entity="tag", key="line"))
-    'tags.line'
-    """
-    return f"{_PREFIXES[column.entity]}.{column.key}"
-
-
-def order_of(sort: str) -> str:
-    """The order as MLflow's language writes it; empty for one that cannot be.
-
-    >>> order_of("-metrics.val/loss"), order_of("start_time"), order_of("-nonsense")
-    ('metrics.`val/loss` DESC', 'start_time ASC', '')
-    """
-    direction = "DESC" if sort.startswith("-") else "ASC"
-    field = sort.removeprefix("-")
-    if field in ATTRIBUTES:
-        return f"{field} {direction}"
-    column = column_of(field)
-    if column is None or ("`" in column.key and '"' in column.key):
-        return ""
-    return f"{filter_name(column)} {direction}"
-
-
-def filter_name(column: RunColumn) -> str:
-    """The column as a filter names it.
-
-    >>> filter_name(RunColumn(entity="metric", key="metrics/mAP50(B)"))
-    'metrics.`metrics/mAP50(B)`'
-    """
-    quote = '"' if "`" in column.key else "`"
-    return f"{_PREFIXES[column.entity]}.{quote}{column.key}{quote}"

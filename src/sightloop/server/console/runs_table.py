@@ -14,11 +14,7 @@ from sightloop.kernel.workspace import Workspace
 from sightloop.server.console.rendering import page
 from sightloop.server.console.run_addresses import (
     STATES,
-    column_of,
-    column_text,
     command_of,
-    filter_name,
-    order_of,
     read_address,
 )
 from sightloop.server.console.session import viewer_of
@@ -36,6 +32,7 @@ from sightloop.tracking.browsing import (
 from sightloop.tracking.curves import telling_metrics
 from sightloop.tracking.errors import BadFilter
 from sightloop.tracking.organising import show_experiment
+from sightloop.tracking.run_columns import column_of, column_text, filter_name, order_term
 from sightloop.tracking.services import ListExperiments, list_experiments
 from sightloop.tracking.values import Run
 
@@ -113,7 +110,7 @@ def _listed(request: Request[Any, Any, Any]) -> dict[str, Any]:
         experiment=address.experiment or None,
         state=address.state,
         filter=address.filter,
-        order_by=[order_of(address.sort)] if address.sort else [],
+        order_by=[order_term(address.sort)] if address.sort else [],
         runs=[value for name, value in pairs if name == "run"][:MOST_REFRESHED],
         columns=columns,
         is_deleted=address.is_deleted,

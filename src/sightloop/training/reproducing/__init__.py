@@ -11,6 +11,8 @@ __all__ = [
     "errors",
     "facts",
     "ingredients",
+    "originals",
+    "planning",
     "rebuilding",
     "recipes",
     "requirements",

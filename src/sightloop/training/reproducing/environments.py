@@ -82,8 +82,15 @@ def drop_environment(interpreter: Interpreter) -> None:
     shutil.rmtree(interpreter.python.parents[1], ignore_errors=True)
 
 
-def deciding_distributions(root: str) -> set[str] | None:
-    """Normal names of all that this distribution stands on here; None when it is not installed."""
+def deciding_distributions(engine_version: str) -> set[str] | None:
+    """Normal names of all that the engine's distribution stands on here.
+
+    None when it is not installed here, or nothing is named.
+
+    Args:
+        engine_version: name and version of the distribution, as a run records them; may be empty.
+    """
+    root = engine_version.partition(" ")[0]
     requires = {
         normal_name(name): one.requires or []
         for one in distributions()

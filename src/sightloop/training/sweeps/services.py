@@ -248,7 +248,7 @@ def _begin_again(tx: Tx, sweep: Sweep, trials: list[Trial], call: Call, *, now_m
         raise SweepState(sweep=sweep.id, state=sweep.state, wanted="be resumed", instead=instead)
     spent_ms = int(sweep.ran_s(now_ms) * 1000)
     if 0 < sweep.time_limit_s * 1000 <= spent_ms:
-        instead = f"it ran for {spent_ms / 1000:.0f} s; give it more with --time-limit"
+        instead = f"it ran for {spent_ms / 1000:.0f} s; give it more with --time-limit-s"
         raise SweepState(sweep=sweep.id, state=sweep.state, wanted="be resumed", instead=instead)
     again = msgspec.structs.replace(
         sweep,
