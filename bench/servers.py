@@ -44,16 +44,22 @@ class Server(NamedTuple):
 @contextmanager
 def mlflow_server(tools: Path, folder: Path, database: str = "") -> Iterator[Server]:
     """MLflow's, from the `bin` folder of its environment; SQLite unless told otherwise."""
+    database = for_mlflow(database)
     folder.mkdir(exist_ok=True)
     port = free_port()
     command = [str(tools / "mlflow"), "server", "--workers", "1", "--port", str(port)]
     command += ["--backend-store-uri", database or f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+    environment = {**_as_installed(), "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
     url = f"http://127.0.0.1:{port}"
     with running(command, folder, environment, url) as (pid, ready_s):
         yield Server(url, "", ready_s, pid)
+
+
+def for_mlflow(database: str) -> str:
+    """The address of a PostgreSQL database with the driver that MLflow's environment has."""
+    return database.replace("postgresql://", "postgresql+psycopg2://")
 
 
 @contextmanager
@@ -80,7 +86,12 @@ def make_workspace(folder: Path, database: str = "") -> None:
 
 def our_environment(database: str) -> dict[str, str]:
     """This process's environment, which names the database unless it is the workspace's own."""
-    return {**os.environ, **({"SIGHTLOOP_DATABASE_URL": database} if database else {})}
+    return {**_as_installed(), **({"SIGHTLOOP_DATABASE_URL": database} if database else {})}
+
+
+def _as_installed() -> dict[str, str]:
+    """The environment without what would have Python compile every module at every start."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.servers import Server, mlflow_server, our_server
+from bench.servers import Server, for_mlflow, mlflow_server, our_server
 from bench.tracking import report
 from bench.tracking.fill_ours import fill
 from bench.tracking.postgresql import postgresql
@@ -88,7 +88,7 @@ def asked(
         fill(folder, url)
     else:
         command = [str(tools / "python"), "-W", "ignore", str(HERE / "fill_mlflow.py")]
-        subprocess.run([*command, url or f"sqlite:///{folder}/mlflow.db"], check=True)
+        subprocess.run([*command, for_mlflow(url) or f"sqlite:///{folder}/mlflow.db"], check=True)
     print(f"  filled in {time.perf_counter() - start:.0f} s", flush=True)
     with serve() as server:
         found["start_s"] = server.ready_s

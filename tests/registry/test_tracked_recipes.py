@@ -39,9 +39,9 @@ def test_two_files_that_could_be_the_weights_ask_for_a_choice():
     assert caught.value.code == "REG-016"
 
 
-def test_a_model_that_does_not_detect_is_refused_before_anything_is_started():
-    with pytest.raises(RunNotPackable, match="its task is 'segment'"):
-        recipe_of("r", ["best.pt"], {**SETTINGS, "task": "segment"})
+def test_a_model_of_an_unknown_task_is_refused_before_anything_is_started():
+    with pytest.raises(RunNotPackable, match="its task is 'depth'"):
+        recipe_of("r", ["best.pt"], {**SETTINGS, "task": "depth"})
 
 
 @pytest.mark.parametrize(

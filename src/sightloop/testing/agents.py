@@ -125,9 +125,11 @@ class AgentProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def launch(self, *, trial_s: float) -> None:
+    def launch(self, *, probation_s: float) -> None:
         """Start a launcher that starts it, and replaces it by what it is assigned."""
-        self._start("--port", str(self.port), *self.flags, verbs=["launch", f"--trial-s={trial_s}"])
+        self._start(
+            "--port", str(self.port), *self.flags, verbs=["launch", f"--probation-s={probation_s}"]
+        )
 
     def _start(self, *flags: str, verbs: Sequence[str] = ()) -> None:
         command = [sys.executable, "-m", "sightloop.device", *verbs]

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Executable, RowMapping, delete, select, tuple_
+from sqlalchemy import RowMapping, delete, select, tuple_
 
 from sightloop.kernel.database import Tx
 from sightloop.tracking.errors import BadPoint
 from sightloop.tracking.tables import latest, points
-from sightloop.tracking.upserts import insert_new_plainly, insert_of
+from sightloop.tracking.upserts import insert_new_plainly, replace_older_plainly
 from sightloop.tracking.values import MAX_KEY_CHARACTERS, MAX_STEP, MetricPoint
 
 _COLUMNS = (points.c.key, points.c.is_nan, points.c.value, points.c.step, points.c.at_ms)
@@ -100,20 +99,8 @@ def _keep_newest(tx: Tx, rows: Sequence[_Row]) -> None:
         known = newest.get(row.key)
         if known is None or row[2:4] + row[5:] >= known[2:4] + known[5:]:
             newest[row.key] = row
-    replacing = _replacing_older(tx.dialect.name)
-    tx.execute(replacing, [newest[key]._asdict() for key in sorted(newest)])
-
-
-@lru_cache
-def _replacing_older(dialect: str) -> Executable:
-    statement = insert_of(dialect, latest)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=["run", "key"],
-        set_={name: new[name] for name in ("step", "at_ms", "is_nan", "value")},
-        where=tuple_(new.step, new.at_ms, new.value)
-        >= tuple_(latest.c.step, latest.c.at_ms, latest.c.value),
-    )
+    rows = [newest[key] for key in sorted(newest)]
+    replace_older_plainly(tx, latest, rows, newest_by=("step", "at_ms", "value"))
 
 
 def forget_points(tx: Tx, run: str) -> None:
