@@ -167,13 +167,18 @@ def reject(session: Session, *, version: Version, comment: Comment) -> None:
     _decide(session, "models.reject", version, comment)
 
 
-def revoke(session: Session, *, version: Version, comment: Comment) -> None:
+def revoke(
+    session: Session,
+    *,
+    version: Version,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; devices show it.")],
+) -> None:
     """Take a signed version back: no device runs it any more, now or ever."""
     from sightloop.fleet.revoking import RevokedEverywhere
     from sightloop.registry.revoking import RevokeVersion
 
     named = named_version(session, version)
-    request = RevokeVersion(model=named.model, number=named.number, reason=comment)
+    request = RevokeVersion(model=named.model, number=named.number, reason=reason)
     done = session.call("models.revoke", request, RevokedEverywhere)
     instead = "nothing instead" if done.instead is None else f"{named.model}@{done.instead} instead"
     session.print(done, lambda _: f"{version} is revoked; {done.n_slots} slots get {instead}")
