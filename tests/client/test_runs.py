@@ -310,7 +310,7 @@ def test_git_command_and_machine_are_captured(track: Tracker):
     with track(captures=True) as run:
         pass
     tags = track.target.tags[run.id]
-    assert tags["sightloop.command"].startswith(sys.executable)
+    assert tags["sightloop.command"].startswith(sys.orig_argv[0])
     assert tags["sightloop.hardware"]
     assert (run.id, "sightloop/environment.json") in track.target.files
 
