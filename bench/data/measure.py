@@ -116,7 +116,11 @@ class _MemoryWatch:
 
 def _tree(pid: int) -> list[int]:
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    except OSError:  # it ended meanwhile
+        return found
+    for task in tasks:
         try:
             children = task.read_text().split()
         except OSError:

@@ -51,7 +51,9 @@ from sightloop.tracking.artifacts import artifacts_of
 from sightloop.tracking.points import latest_metrics
 from sightloop.tracking.values import Run
 from sightloop.training.folders import JobFolder
-from sightloop.training.reproducing.rebuilding import Choices, read_original, rebuilt
+from sightloop.training.reproducing.originals import read_original
+from sightloop.training.reproducing.planning import Choices
+from sightloop.training.reproducing.rebuilding import rebuilt
 from sightloop.training.requests import TrainRequest
 from sightloop.training.services import train
 
