@@ -66,6 +66,8 @@ def test_an_agent_is_replaced_by_its_next_version_and_goes_back_from_a_broken_on
     )
     assert plane.check_ins[-1].agent_version.startswith("next-")
     wait_until(lambda: launched.serves(bundles[0]), "the next agent serves the same model")
+    # Until then the agent before it is what a broken one would give way to.
+    wait_until(lambda: "launcher.proved" in launched.log.read_text(), "its probation is over")
     broken = offer(plane, "broken", broken=True)
     wait_until(
         lambda: "ended with code 1" in plane.check_ins[-1].agent_problem,

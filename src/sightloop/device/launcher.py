@@ -119,6 +119,8 @@ class Launcher:
             if self._stopping:
                 return  # undecided: it is tried again
             code = self._agent.poll()
+            if code == RESTART:
+                return  # undecided: a newer release was proposed before this one served
             if code is not None:
                 self._refuse(choice, f"it ended with code {code} before it served")
                 return
