@@ -55,6 +55,7 @@ PURE = (
     "device/agent_choice",
     "device/assignments",
     "device/clock_floor",
+    "device/framing",
     "inference/letterbox",
     "inference/heads",
     "inference/keypoints",

@@ -18,8 +18,9 @@ from sightloop.contracts.bundle import Bundle
 from sightloop.contracts.check_in import CheckInReply
 from sightloop.contracts.decode import decode
 from sightloop.contracts.telemetry import TelemetryReply
-from sightloop.device import messages, multipart, oip
+from sightloop.device import multipart, oip
 from sightloop.device.errors import BadSetting, MalformedBody
+from sightloop.device.framing import Frames
 from sightloop.device.settings import AgentSettings, parse_shadow, parse_stream
 from sightloop.inference.containers import read_outline
 from sightloop.inference.errors import UnreadableImage
@@ -122,7 +123,7 @@ def test_every_record_from_disk_or_server_is_read_or_refused(kind: type, content
 @given(st.lists(st.binary(max_size=30), max_size=6), st.data())
 def test_frames_come_out_as_they_went_in_whatever_pieces_they_travel_in(contents, data):
     stream = b"".join(struct.pack("<I", len(content)) + content for content in contents)
-    frames, found = messages.Frames(), []
+    frames, found = Frames(), []
     while stream:
         n = data.draw(st.integers(1, len(stream)))
         found += frames.feed(stream[:n])

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightloop.device.messages import Frames, Look, NotAnswered, frame, read_to_worker
+from sightloop.device.framing import Frames
+from sightloop.device.messages import Look, NotAnswered, frame, read_to_worker
 
 NUMBERS = st.integers(0, 2**40)
 LOOKS = st.lists(st.builds(Look, NUMBERS, NUMBERS, NUMBERS, st.text()))

@@ -26,6 +26,7 @@ __all__ = [
     "enrolment",
     "errors",
     "forwarder",
+    "framing",
     "front",
     "golden",
     "health",

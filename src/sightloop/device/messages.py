@@ -1,14 +1,11 @@
 """What supervisor and worker say to each other over their socket pair.
 
-Frames of four length bytes and one message in MessagePack. Image bytes never travel here: they lie
+One message in MessagePack a frame. Image bytes never travel here: they lie
 in a shared buffer, which a message names by its index. Both ends are of one version, always, so
 these messages carry none.
 """
 
 from __future__ import annotations
-
-import struct
-from collections.abc import Iterator
 
 import msgspec
 
@@ -16,11 +13,10 @@ from sightloop.contracts.bundle import Detection, Task
 from sightloop.contracts.gated_builds import GatedBuild
 from sightloop.contracts.shapes import Shape
 from sightloop.device.errors import Blame
+from sightloop.device.framing import framed
 from sightloop.device.tuned import Choice
 from sightloop.device.windows import ReferenceFacts
 from sightloop.kernel.digests import Digest
-
-_LENGTH = struct.Struct("<I")
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -169,8 +165,7 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 def frame(message: ToWorker | FromWorker) -> bytes:
     """The message as it goes over the socket."""
-    content = _encoder.encode(message)
-    return _LENGTH.pack(len(content)) + content
+    return framed(_encoder.encode(message))
 
 
 def read_to_worker(content: bytes) -> ToWorker:
@@ -181,22 +176,3 @@ def read_to_worker(content: bytes) -> ToWorker:
 def read_from_worker(content: bytes) -> FromWorker:
     """One frame's content, as the supervisor reads it."""
     return _from_worker.decode(content)
-
-
-class Frames:
-    """Cuts a stream of bytes into the contents of its frames, whatever pieces it arrives in."""
-
-    def __init__(self) -> None:
-        self._received = bytearray()
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The contents that are complete with this piece, in order."""
-        self._received += piece
-        while len(self._received) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._received)
-            end = _LENGTH.size + length
-            if len(self._received) < end:
-                return
-            content = bytes(self._received[_LENGTH.size : end])
-            del self._received[:end]
-            yield content

@@ -24,12 +24,12 @@ from sightloop.device.buffers import Buffers
 from sightloop.device.builds import find_build
 from sightloop.device.bundle_files import file_path, verify_bundle
 from sightloop.device.errors import BadRedaction, Blame, GoldenMismatch
+from sightloop.device.framing import Frames
 from sightloop.device.golden import golden_difference
 from sightloop.device.messages import (
     Answer,
     CannotStart,
     Drawn,
-    Frames,
     FromWorker,
     Look,
     LookTogether,

@@ -17,12 +17,12 @@ from typing import Protocol, cast
 
 from sightloop.device.buffers import Buffers
 from sightloop.device.errors import StartFailed
+from sightloop.device.framing import Frames
 from sightloop.device.image_request import Drawing, ImageRequest, Prediction
 from sightloop.device.messages import (
     Answer,
     CannotStart,
     Drawn,
-    Frames,
     Look,
     LookTogether,
     NotAnswered,

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from sightloop.device.messages import Frames
+from sightloop.device.framing import Frames
 from sightloop.device.parent import end_with_parent
 from sightloop.device.sources.declared import kind_of, scrubbed
 from sightloop.device.sources.films import open_stream, read_film, read_live
@@ -30,7 +30,7 @@ from sightloop.device.sources.messages import (
     Opened,
     Picture,
     ToCapture,
-    framed,
+    frame,
     read_to_capture,
 )
 from sightloop.device.sources.taken import Taken, image_file
@@ -62,7 +62,7 @@ class _Channel:
 
     def send(self, message: FromCapture) -> None:
         with self._sending:
-            self._connection.sendall(framed(message))
+            self._connection.sendall(frame(message))
 
     def __iter__(self) -> Iterator[ToCapture]:
         while piece := self._connection.recv(1 << 16):

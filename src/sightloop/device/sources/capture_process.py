@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from sightloop.device.errors import SourceLost
+from sightloop.device.framing import LENGTH
 from sightloop.device.sources.declared import SourceDeclaration
 from sightloop.device.sources.messages import (
-    LENGTH,
     Capture,
     FromCapture,
     Next,
     ToCapture,
-    framed,
+    frame,
     read_from_capture,
 )
 
@@ -77,7 +77,7 @@ class CaptureProcess:
 
     def _send(self, message: ToCapture) -> None:
         if not self._writer.is_closing():
-            self._writer.write(framed(message))
+            self._writer.write(frame(message))
 
 
 async def start_capture(

@@ -1,4 +1,4 @@
-"""What supervisor and capture process say to each other; framed as `device.messages` frames.
+"""What supervisor and capture process say to each other: one message in MessagePack a frame.
 
 The address travels here and not on the command line, where every user of the machine could read
 its password. Both ends are of one version, always, so these messages carry none.
@@ -6,13 +6,10 @@ its password. Both ends are of one version, always, so these messages carry none
 
 from __future__ import annotations
 
-import struct
-
 import msgspec
 
+from sightloop.device.framing import framed
 from sightloop.device.sources.declared import SourceDeclaration
-
-LENGTH = struct.Struct("<I")
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -77,10 +74,9 @@ _to_capture: msgspec.msgpack.Decoder[ToCapture] = msgspec.msgpack.Decoder(ToCapt
 _from_capture: msgspec.msgpack.Decoder[FromCapture] = msgspec.msgpack.Decoder(FromCapture)
 
 
-def framed(message: ToCapture | FromCapture) -> bytes:
-    """The message as it goes over the socket: four length bytes, then MessagePack."""
-    content = _encoder.encode(message)
-    return LENGTH.pack(len(content)) + content
+def frame(message: ToCapture | FromCapture) -> bytes:
+    """The message as it goes over the socket."""
+    return framed(_encoder.encode(message))
 
 
 def read_to_capture(content: bytes) -> ToCapture:
