@@ -35,7 +35,7 @@ from sightloop.kernel.digests import Digest
 from sightloop.kernel.events import EventKind, tell
 from sightloop.kernel.ids import derived_id
 from sightloop.kernel.steps import Outcome, Step
-from sightloop.kernel.worker import Interrupted, StepControl
+from sightloop.kernel.worker import StepControl
 from sightloop.kernel.workspace import Call, Workspace
 from sightloop.registry import store
 from sightloop.registry.errors import ForeignParity, NoDatasetCommit
@@ -108,16 +108,10 @@ def gate_step(workspace: Workspace, step: Step, control: StepControl) -> Outcome
     Raises:
         Interrupted: the worker was told to stop.
     """
-
-    def watch(what: str, done: int, total: int) -> None:
-        if control.should_stop:
-            raise Interrupted(key=step.key)
-        control.progress(what, done, total)
-
     actor = step_actor(step.name)
     request = msgspec.convert(step.inputs, GateVersion)
     verdict = VerdictId(derived_id("verdict", step.key))
-    record = _decide(workspace, Call(actor, watch), request, verdict=verdict)
+    record = _decide(workspace, Call(actor, control.progress_of(step)), request, verdict=verdict)
     output = {"verdict": record.id, "outcome": record.verdict.outcome}
     return Outcome(output, partial(_record, record=record, by=actor))
 
