@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,7 +41,7 @@ from sightloop.tracking.filters import RUNS, Comparison, Sorting, parse_filter, 
 from sightloop.tracking.inputs import datasets, run_datasets
 from sightloop.tracking.store import RUN_QUERY, run_of
 from sightloop.tracking.tables import latest, params, runs, tags
-from sightloop.tracking.values import MetricPoint, Run
+from sightloop.tracking.values import MetricPoint, Run, RunState
 
 _AT_ONCE = 900
 """Runs named in one statement."""
@@ -225,7 +225,7 @@ def _condition(tx: Tx, one: Comparison) -> Column:
     return exists().where(mine, compare(tx, table.c.value, one))
 
 
-STATUS = {
+STATUS: Mapping[RunState, str] = {
     "running": "RUNNING",
     "scheduled": "SCHEDULED",
     "finished": "FINISHED",

@@ -16,16 +16,9 @@ from sightloop.tracking.logged_models import (
     ModelPoint,
     ModelStatus,
 )
-from sightloop.tracking.search import RunWithFacts
+from sightloop.tracking.search import STATUS, RunWithFacts
 from sightloop.tracking.values import MetricPoint, RunState
 
-STATUS: Mapping[RunState, str] = {
-    "running": "RUNNING",
-    "scheduled": "SCHEDULED",
-    "finished": "FINISHED",
-    "failed": "FAILED",
-    "cancelled": "KILLED",
-}
 STATES: Mapping[str, RunState] = {status: state for state, status in STATUS.items()}
 
 
@@ -54,8 +47,8 @@ def run_shape(
         "info": info,
         "data": without_empty(
             metrics=[_newest(point) for point in found.metrics],
-            params=[_Pair(key, value) for key, value in found.params],
-            tags=[_Pair(key, value) for key, value in found.tags],
+            params=pairs(found.params),
+            tags=pairs(found.tags),
         ),
         "inputs": inputs_shape(datasets, models),
     }
@@ -120,7 +113,7 @@ class _Newest(msgspec.Struct, frozen=True, gc=False):
     step: int
 
 
-class _Pair(msgspec.Struct, frozen=True, gc=False):
+class Pair(msgspec.Struct, frozen=True, gc=False):
     """A text by name."""
 
     key: str
@@ -189,9 +182,9 @@ def _model_point_shape(one: ModelPoint) -> dict[str, Any]:
     return shape | {"model_id": one.model, "run_id": one.run}
 
 
-def pairs(values: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+def pairs(values: Iterable[tuple[str, str]]) -> list[Pair]:
     """Texts by name, one object each."""
-    return [{"key": key, "value": value} for key, value in values]
+    return [Pair(key, value) for key, value in values]
 
 
 def _dataset_shape(one: DatasetInput) -> dict[str, Any]:
