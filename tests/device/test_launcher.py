@@ -30,7 +30,7 @@ SERVES = """
     with (home / "said").open("a") as said:
         said.write("{name}\\n")
     if {healthy}:
-        (home / "agents" / "healthy").write_text(os.environ["SIGHTLOOP_AGENT_TRIAL"])
+        (home / "agents" / "healthy").write_text(os.environ["SIGHTLOOP_AGENT_PROBATION"])
     if {ends_with} is not None:
         sys.exit({ends_with})
     time.sleep(60)

@@ -15,7 +15,7 @@ from sightloop.contracts.assignment import SignedAssignment
 from sightloop.device.agent_choice import propose
 from sightloop.device.agent_store import AgentStore
 from sightloop.device.intake import Intake
-from sightloop.device.launcher import RELEASE_VARIABLE, TRIAL_VARIABLE
+from sightloop.device.launcher import PROBATION_VARIABLE, RELEASE_VARIABLE
 from sightloop.device.log import Log
 from sightloop.device.state import StateFile
 from sightloop.device.trust import TrustedUpdates
@@ -63,7 +63,7 @@ class AgentUpdates:
         self._lock = threading.Lock()
         self._asked: SignedAssignment | None = None
         self._problem = ""
-        self._word = os.environ.get(TRIAL_VARIABLE, "")
+        self._word = os.environ.get(PROBATION_VARIABLE, "")
 
     @property
     def problem(self) -> str:

@@ -36,7 +36,7 @@ RESTART = 75
 
 RELEASE_VARIABLE = "SIGHTLOOP_AGENT_RELEASE"
 """Which release the agent is; empty for the one of the system's packages."""
-TRIAL_VARIABLE = "SIGHTLOOP_AGENT_TRIAL"
+PROBATION_VARIABLE = "SIGHTLOOP_AGENT_PROBATION"
 """The word to write down when it serves; empty for an agent that is proven."""
 
 LOOK_EVERY_S = 0.05
@@ -159,7 +159,7 @@ class Launcher:
             self._agent.kill()
 
     def _start(self, release: Digest | None, word: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, RELEASE_VARIABLE: release or "", TRIAL_VARIABLE: word}
+        environment = {**os.environ, RELEASE_VARIABLE: release or "", PROBATION_VARIABLE: word}
         entry = self._entry
         if release is not None:
             entry = self._store.manifest(release).entry
